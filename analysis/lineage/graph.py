@@ -30,7 +30,7 @@ from analysis import stats
 from analysis.claims.comparison import best_arm
 from analysis.snapshot import Arm, Snapshot
 from analysis.wording import notes_on
-from archive.records import PERSON
+from archive.records import PERSON, EventKind
 
 
 def lineage(snapshot: Snapshot) -> nx.DiGraph:
@@ -67,8 +67,8 @@ def node_attributes(snapshot: Snapshot, candidate: int) -> dict[str, Any]:
         "caution": snapshot.caution(candidate) or None,
         "given": given.words if (given := snapshot.given.get(candidate)) else None,
         "written_by": PERSON if snapshot.by_person(candidate) else None,
-        "pinned": candidate in snapshot.steering.pinned or None,
-        "banned": snapshot.banned(candidate) or None,
+        EventKind.PINNED.value: candidate in snapshot.steering.pinned or None,
+        EventKind.BANNED.value: snapshot.banned(candidate) or None,
         "notes": "; ".join(notes_on(snapshot, candidate)) or None,
         **_fitness(snapshot, candidate),
         **_descriptors(verdict.descriptors if verdict else None),

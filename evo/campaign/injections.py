@@ -11,7 +11,7 @@ from archive.query import Reader
 from archive.records import PERSON, EventKind, ProposalRow
 from archive.store import Archive
 
-_EVENT = "injected"
+_EVENT = "from_event"
 """Key in the references of such a proposal: the event with the loss."""
 
 

@@ -307,10 +307,9 @@ class Campaign:
 
     # ---- the budget ----------------------------------------------------------------------------------------------
 
-    @property
-    def under_way(self) -> Cost:
-        """Maximum cost of the requests and trainings in progress and of the reserved first trainings."""
-        begun = Cost(evaluations=self.spent_before.evaluations + len(self.trainings) - self.used.evaluations)
+    def under_way(self, used: Spent) -> Cost:
+        """Maximum cost of the requests and trainings in progress and of the reserved first trainings. `used`: recorded spending."""
+        begun = Cost(evaluations=self.spent_before.evaluations + len(self.trainings) - used.evaluations)
         judging = [self._judging(job.rung) for job in self.running]
         return sum([begun, *judging, *self.calls.values()], self._first_cost.times(self.reserved_trainings))
 
@@ -318,7 +317,8 @@ class Campaign:
         """Why work that costs `wanted` may not start while `reserved` is kept free; None if it may."""
         if stopped := self.task_error or self.monitor.ended:
             return stopped
-        return exceeded_limit(self.config.budget, self.used, self.under_way + reserved, wanted)
+        used = self.used
+        return exceeded_limit(self.config.budget, used, self.under_way(used) + reserved, wanted)
 
     def _limit(self) -> str | None:
         """Why no further proposal may be requested; None if one may. A proposal needs budget for its first training too."""

@@ -7,10 +7,12 @@ come from the final, which follows.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import fmean
 
 from analysis.output.encode import one_line
 from analysis.wording import count, plus_minus
 from evo.config.schema import BudgetConfig
+from evo.search.individuals import Individual, differences
 from evo.search.population import Population
 
 
@@ -26,6 +28,29 @@ class Stop:
     def larger(self) -> float:
         """A value with which the search would go on; twice the value, like that of a budget."""
         return 2 * self.value if self.value > 0 else self.value / 2 or 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """Mean paired difference of a proposal to the baseline over search seeds, with its standard error, in units of the fitness."""
+
+    individual: Individual
+    difference: float
+    standard_error: float
+    seeds: int
+
+
+def leads(population: Population) -> list[Lead]:
+    """The proposals measured at the highest search rung on a seed of the baseline; none while the deviation is not known.
+
+    Losses with a failed training, and those that treat single pairs specially, are left out.
+    """
+    baseline, noise, rung = population.baseline, population.noise_of_differences.pooled, population.rungs[-1]
+    if baseline is None or noise is None:
+        return []
+    reached = (i for i in population.individuals.values() if rung in i.searched and i.trainable and not i.is_seed_loss)
+    compared = ((i, differences(i, baseline, rung)) for i in reached if not (i.failed or i.singles_out))
+    return [Lead(i, fmean(found), noise.error(len(found)), len(found)) for i, found in compared if found]
 
 
 def stop_of(budget: BudgetConfig, population: Population) -> Stop | None:
@@ -55,7 +80,7 @@ def why_stopped(budget: BudgetConfig, population: Population) -> str | None:
 
 def _at_target(target: float, population: Population) -> str:
     """The proposal that reaches the target, in words; empty if none does. Of several, that with the largest lower bound."""
-    best = max(population.leads(), key=lambda lead: lead.difference - lead.standard_error, default=None)
+    best = max(leads(population), key=lambda lead: lead.difference - lead.standard_error, default=None)
     if best is None or best.difference - best.standard_error < target or population.baseline is None:
         return ""
     return (

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from analysis import stats
-from archive.records import Origin
+from archive.records import CandidateRow, FindingRow, Origin
 from fitness.schedule.ladder import RaceEntry, Tuned
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.verdicts.verdict import VerdictStatus
 
 
@@ -71,6 +72,16 @@ class Individual:
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the archive holds of a vetted candidate, which does not change any more."""
+
+    row: CandidateRow
+    findings: tuple[FindingRow, ...]
+    graph: VerifiedGraph | None
+    """None for a refused loss that never had a valid graph."""
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """Mean fitness over seeds with its standard error, in units of the fitness."""
 
@@ -91,16 +102,6 @@ class Score:
         alone = len(values) == 1
         error = deviation if alone else stats.standard_error(values)
         return cls(stats.mean(values), error, len(values), pooled=alone and deviation is not None)
-
-
-@dataclass(frozen=True, slots=True)
-class Lead:
-    """Mean paired difference of a proposal to the baseline over search seeds, with its standard error, in units of the fitness."""
-
-    individual: Individual
-    difference: float
-    standard_error: float
-    seeds: int
 
 
 def differences(individual: Individual, other: Individual, rung: str) -> list[float]:

@@ -23,7 +23,7 @@ from archive.records import BY_PEOPLE, PERSON, EventKind, EventRow, Role
 from archive.spending import ends_step
 from evo.config.schema import Config
 from evo.search.budget import Spent
-from evo.search.individuals import Individual, Lead, Score, differences
+from evo.search.individuals import Individual, Recorded, Score, differences
 from evo.search.ledger import Ledger
 from evo.search.operators import role_of
 from evo.search.pooling import Pooling
@@ -90,13 +90,15 @@ class Population:
         self._uses: Counter[int] = Counter()
         self._noise = {rung: Pooling() for rung in self.rungs}
         """Noise of the fitness at each rung."""
-        self._noise_of_differences = Pooling()
+        self.noise_of_differences = Pooling()
+        """Noise of the paired difference to the baseline."""
         self._reached: dict[str, list[Individual]] = {rung: [] for rung in self.rungs}
         """The proposals with a score at each rung."""
         self._scored: set[str] = set()
         """The rungs at which any training was scored."""
         self._last: datetime | None = None
         self._graphs: dict[int, VerifiedGraph] = {}
+        self._recorded: dict[int, Recorded] = {}
 
     def advance(self, reader: Reader, upto: int | None = None) -> Self:
         """Apply the new events up to id `upto`, by default all. Returns self."""
@@ -150,18 +152,6 @@ class Population:
                 return fmean(found), len(found)
         return None
 
-    def leads(self) -> list[Lead]:
-        """The proposals measured at the highest search rung on a seed of the baseline; none while the deviation is not known.
-
-        Losses with a failed training, and those that treat single pairs specially, are left out.
-        """
-        baseline, noise = self.baseline, self._noise_of_differences.pooled
-        if baseline is None or noise is None:
-            return []
-        sound = (i for i in self._reached[self.rungs[-1]] if i.trainable and not (i.failed or i.singles_out))
-        compared = ((i, found) for i in sound if (found := differences(i, baseline, self.rungs[-1])))
-        return [Lead(i, fmean(found), noise.error(len(found)), len(found)) for i, found in compared]
-
     def score(self, individual: Individual) -> tuple[str, Score] | None:
         """The search rung of highest fidelity that the candidate has reached, and its score there; None without a score."""
         for rung in reversed(self.rungs):
@@ -189,7 +179,7 @@ class Population:
         if best is None or baseline is None or advantage is None:
             return "none yet"
         difference, seeds = advantage
-        noise = self._noise_of_differences.pooled
+        noise = self.noise_of_differences.pooled
         error = f" ± {noise.error(seeds):.3f}" if noise is not None else ", error unknown"
         return f"{best.name} ({difference:+.3f}{error} to {baseline.name}, {seeds} seed{'s' * (seeds > 1)})"
 
@@ -213,6 +203,17 @@ class Population:
         if candidate_id not in self._graphs:
             self._graphs[candidate_id] = graph_of(verdict_on(candidate_id, reader))
         return self._graphs[candidate_id]
+
+    def recorded(self, candidate_id: int, reader: Reader) -> Recorded:
+        """What the archive holds of a vetted candidate, read at the first call. Raises CorruptArchive."""
+        if candidate_id not in self._recorded:
+            has_graph = verdict_on(candidate_id, reader).graph is not None
+            self._recorded[candidate_id] = Recorded(
+                reader.candidate(candidate_id),
+                tuple(reader.findings(candidate_id)),
+                self.graph(candidate_id, reader) if has_graph else None,
+            )
+        return self._recorded[candidate_id]
 
     def keep_graph(self, candidate_id: int, graph: VerifiedGraph) -> None:
         """Store the graph of a candidate after vetting, so that the archive's copy need not be verified."""
@@ -310,7 +311,7 @@ class Population:
         changed = [*self.individuals.values()] if individual is self.baseline else [individual]
         for other in changed:
             self._compare(other)
-        noise = self._noise_of_differences.pooled
+        noise = self.noise_of_differences.pooled
         self.members.set_noise(None if noise is None else noise.deviation)
         for other in changed:
             fitness, seeds = self._fitness(other)
@@ -328,7 +329,7 @@ class Population:
         """Update the noise by a candidate's differences to the baseline."""
         if self.baseline is not None and individual is not self.baseline:
             for rung in self.rungs:
-                self._noise_of_differences.set((individual.id, rung), differences(individual, self.baseline, rung))
+                self.noise_of_differences.set((individual.id, rung), differences(individual, self.baseline, rung))
 
     def _fitness(self, individual: Individual) -> tuple[float | None, int]:
         """The fitness by which a candidate is selected, and the number of its seeds; None and 0 if unknown or failed."""
@@ -367,7 +368,7 @@ class Population:
         return not published or "beta" in known.graph(individual.name).inputs
 
     def _member(self, individual: Individual) -> Member:
-        noise, (fitness, seeds) = self._noise_of_differences.pooled, self._fitness(individual)
+        noise, (fitness, seeds) = self.noise_of_differences.pooled, self._fitness(individual)
         return Member(
             candidate_id=individual.id,
             island=individual.island,

@@ -111,7 +111,7 @@ class ParentPool:
         local = local[~banned[local]]
         scored = local[members.measured[local]]
         # Before anything is measured, every accepted member may be a parent.
-        self.able = scored if scored.size else local[self.rows["usable"][local]]
+        self.able: Positions = scored if scored.size else local[self.rows["usable"][local]]
         self.cells = grid(members, self.posteriors, settings)
         self.elites = ranked(self.posteriors, most=settings.elites)
         self.pinned: Positions = np.flatnonzero(self.rows["pinned"] & self.rows["usable"] & ~banned)
@@ -146,7 +146,7 @@ class ParentPool:
 
     def _group(self, rng: Random) -> Positions:
         if self._draws_pinned(rng):
-            return np.asarray(self.pinned)
+            return self.pinned
         u = rng.random()
         if u < self.settings.grid_share and self.cells.size:
             return np.array([rng.choice(self.cells)])

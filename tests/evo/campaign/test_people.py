@@ -19,6 +19,7 @@ from archive.records import EventKind, Origin
 from archive.sqlite.appending import append_event
 from evo.campaign.loop import Campaign, CampaignStopped
 from evo.campaign.replay import replay_run
+from evo.campaign.stop_rules import leads
 from evo.config.rundir import RunDir
 from fitness.workers.pool import WorkerPool
 from sandbox.vetting.pool import VetPool
@@ -181,17 +182,17 @@ def test_a_target_needs_the_difference_to_exceed_it_by_its_error(
     tmp_path: Path, place: tuple[asyncio.Runner, VetPool, WorkerPool, Path]
 ) -> None:
     ladder = {"finalists": 0, "contenders": 4, "contender_seeds": 4, "keep": 1.0}
-    leads: list[tuple[float, float]] = []
+    found: list[tuple[float, float]] = []
 
     def begun(campaign: Campaign) -> None:
         population = campaign.population.advance(campaign.reader)
-        leads[:] = [(lead.difference, lead.standard_error) for lead in population.leads()]
+        found[:] = [(lead.difference, lead.standard_error) for lead in leads(population)]
 
     with run_in(tmp_path, place) as (loop, run):
         loop.run(run.session(Scripted({}, reply), ladder=ladder, budget={"proposals": 8}))
         loop.run(run.session(Scripted({}, reply), begun=begun, ladder=ladder, budget={"proposals": 8}))
-        assert leads and all(error > 0 for _, error in leads)
-        best = max(difference - error for difference, error in leads)
+        assert found and all(error > 0 for _, error in found)
+        best = max(difference - error for difference, error in found)
         held = Scripted({}, reply)
         more = {"proposals": 9}
         reason = loop.run(run.session(held, ladder=ladder, budget={**more, "target": best - 1e-6}))
