@@ -232,7 +232,9 @@ def test_seed_losses_are_spread_over_the_islands_and_a_proposal_lives_where_it_w
     members = run.population().members
     assert [m.island for m in members] == [0, 1, 1, 1, 1]
     apart = SelectionSettings(islands=2, migration_every=100)
-    assert [members[at].candidate_id for at in residents(members, 0, apart)] == [1, 2], "seed losses live on all of them"
+    assert [members[at].candidate_id for at in residents(members, 0, apart)] == [1, 2], (
+        "seed losses live on all of them"
+    )
 
 
 def test_what_the_operators_were_worth_is_the_same_after_a_restart(run: History) -> None:
