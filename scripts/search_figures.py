@@ -63,8 +63,8 @@ def ratio_to_reach(
 ) -> tuple[float, float, float]:
     """Trainings until the mean of `runs` is first as good as that of `reference` at its end, over the trainings of `reference`.
 
-    Means are taken over run seeds. Infinite if `runs` are never as good. With `stops_early`, `reference` is charged only the trainings
-    after which its own mean was as good for the first time, as if one had known when to stop. The interval is over run seeds of both.
+    Means are taken over run seeds. Infinite if `runs` are never as good. With `stops_early`, only those trainings of `reference`
+    count after which its own mean was as good for the first time, as if one had known when to stop. The interval is over run seeds.
     """
 
     def ratio(some: Sequence[int], others: Sequence[int]) -> float:

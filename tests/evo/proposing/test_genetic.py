@@ -168,7 +168,7 @@ def test_a_term_and_a_weight_are_lent_whole() -> None:
     x = margin(builder)
     weighed = (2.0 * x).sigmoid().detach() * (-x).softplus()
     lender = Parent(builder.finish(weighed + 0.1 * x.square()), "lender")
-    lent = [c for c in (combine(Random(s), "preference", [hinge(), lender]) for s in range(80))]
+    lent = [combine(Random(s), "preference", [hinge(), lender]) for s in range(80)]
     terms = [c for c in lent if c.name.endswith("__lent") and "to hinge" in c.thought]
     weights = [c for c in lent if c.name.endswith("__weighed") and "Weighed hinge" in c.thought]
     assert terms and weights

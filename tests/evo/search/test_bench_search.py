@@ -10,10 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-SCRIPTS = Path(__file__).parents[3] / "scripts"
-sys.path.insert(0, str(SCRIPTS))
-
 from search_figures import RunTrace, curve_at, offspring_rise, offspring_slope, ratio_to_reach
 from shared_scores import ScoreTable, SharingPool
 
@@ -21,6 +17,7 @@ from evo.proposing.genetic.builder import Builder
 from fitness.task import EvaluationFailed
 from sandbox import known
 
+SCRIPTS = Path(__file__).parents[3] / "scripts"
 TINY = {"train_items": 200, "epochs": 1, "short_epochs": 1}
 
 
@@ -90,7 +87,8 @@ def test_a_training_is_made_once_and_a_failed_one_fails_again(tmp_path: Path) ->
 
 def test_a_second_call_trains_nothing_and_finds_the_same(tmp_path: Path) -> None:
     command = [
-        sys.executable, str(SCRIPTS / "bench_search.py"), "--quick", "--seeds", "1", "--proposals", "3", "--arms", "sample,population",
+        sys.executable, str(SCRIPTS / "bench_search.py"), "--quick", "--seeds", "1", "--proposals", "3",
+        "--arms", "sample,population",
         "--workers", "1", "--scores", str(tmp_path / "scores.db"), "--dir", str(tmp_path / "runs"), "--json",
     ]  # fmt: skip
     first, second = (subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(2))

@@ -179,8 +179,8 @@ _SIGNALS: tuple[tuple[str, Callable[[Builder], Value], float, float], ...] = (
     ("beta h_w", lambda b: b.input("beta") * chosen_ratio(b), 0.5, 4.0),
     ("beta h_l", lambda b: b.input("beta") * rejected_ratio(b), 0.5, 4.0),
 )
-"""What a gate may look at, in words and as a value, and the range of its slope. Log-probabilities are summed over some ten tokens, so
-their differences are several nats."""
+"""What a gate may look at, in words and as a value, and the range of its slope. Log-probabilities are summed over some ten tokens,
+so their differences are several nats."""
 
 
 def _agreement(rng: Random, b: Builder) -> Piece:
