@@ -178,14 +178,16 @@ def campaign(folder: Path, size: int, settings: Mapping[str, object], name: str)
     bytes_each = run.archive.stat().st_size / size
     target = at_most if size >= SIZES[-1] else lambda value, unit, reach, note="": Figure(value, unit, note=note)
     each = 1e3 * (search[-1].cpu - search[0].cpu) / (search[-1].done - search[0].done)
+    wall = 1e3 * (search[-1].at - search[0].at) / (search[-1].done - search[0].done)
+    note = "processor time of the last quarter to the first"
     figures = {
         f"{name}_cpu": at_most(each, "ms", CPU_MS, "processor time per candidate, all processes"),
-        f"{name}_wall": Figure(1e3 * (search[-1].at - search[0].at) / (search[-1].done - search[0].done), "ms", note="per candidate"),
-        f"{name}_last_to_first": target(last / first, "ratio", LAST_TO_FIRST, "processor time of the last quarter to the first"),
+        f"{name}_wall": Figure(wall, "ms", note="per candidate"),
+        f"{name}_last_to_first": target(last / first, "ratio", LAST_TO_FIRST, note),
         f"{name}_start": Figure(search[0].at - began, "s", note="from the command to the first reply"),
         f"{name}_memory": Figure(max(s.largest for s in samples), "MB", note="largest process, resident"),
         f"{name}_disk": at_most(bytes_each / 1e3, "kB", DISK_KB, "per candidate, one file"),
-    }  # fmt: skip
+    }
     return figures | resumed(run, size, name, target) | replayed(run, name, target)
 
 
@@ -222,10 +224,13 @@ def replayed(run: Run, name: str, target: Target) -> dict[str, Figure]:
 # ---- time that passes ------------------------------------------------------------------------------------------------
 
 
-def busy(folder: Path, proposals: int, reply: float, training: float) -> dict[str, Figure]:
+def busy(
+    folder: Path, proposals: int, reply: float, training: float, in_flight: int | None = None
+) -> dict[str, Figure]:
     """Share of the workers' time that they train, and how many results came between a selection and its own result."""
     with endpoint(latency=reply) as settings:
-        run = Run(folder, {**settings, "fitness.seconds": training, "ladder.finalists": 0})
+        chosen = {"fitness.seconds": training, "ladder.finalists": 0, "search.in_flight": in_flight}
+        run = Run(folder, {**settings, **chosen})
         process = run.start(proposals)
         try:
             watched(process, run.answered, lambda: run.answered() >= proposals)
@@ -238,12 +243,15 @@ def busy(folder: Path, proposals: int, reply: float, training: float) -> dict[st
     began, ended = replies[min(8, len(replies) // 4)], replies[-1]
     trained = sum(max(0.0, min(end, ended) - max(end - training, began)) for (end,) in run.rows(sql))
     share = trained / (2 * (ended - began))
-    note = f"{proposals} replies of {reply:g} s, trainings of {training:g} s, 2 workers"
+    name = "busy" if in_flight is None else f"busy_{in_flight}"
+    requests = "the default number of requests" if in_flight is None else f"{in_flight} requests"
+    note = f"{requests} at once, replies of {reply:g} s, trainings of {training:g} s, 2 workers"
     stale = staleness(run)
+    stale_note = f"results between selection and own result: median {median(stale):g}, most {max(stale):g}"
     return {
-        "busy": at_least(share, "ratio", BUSY, note),
-        "busy_staleness": Figure(fmean(stale), "", note=f"results recorded between selection and own result: median {median(stale):g}, most {max(stale):g}"),
-    }  # fmt: skip
+        name: at_least(share, "ratio", BUSY, note),
+        f"{name}_staleness": Figure(fmean(stale), "", note=stale_note),
+    }
 
 
 def staleness(run: Run) -> list[float]:
@@ -308,7 +316,8 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         figures = measured(sizes, chosen.proposers, folder)
         if chosen.busy:
-            figures |= busy(folder / "busy", 16 if chosen.quick else 80, 2.0, 1.0)
+            for in_flight in (None, 8):
+                figures |= busy(folder / f"busy-{in_flight}", 16 if chosen.quick else 80, 2.0, 1.0, in_flight)
     show(figures, ("openai",), as_json=chosen.json)
 
 
