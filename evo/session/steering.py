@@ -19,6 +19,7 @@ from archive.records import PERSON, EventKind
 from archive.sqlite.appending import append_event
 from evo.config.rundir import NotInRun, RunDir, RunDirError
 from evo.config.schema import Config, ConfigError, parse_config
+from evo.display.show import find_candidate
 from evo.session.earlier_session import last_settings
 from evo.session.warm_start import SourceText, accepted_by_sandbox, read_source
 from fitness.task.faults import did_you_mean
