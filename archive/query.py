@@ -54,16 +54,11 @@ from archive.records import (
 from archive.spending import COSTS, spending_of
 from archive.sqlite.opening import open_for_reading, tidy
 from archive.sqlite.packed import unpack_like
-from archive.sqlite.queries import ANCESTRY, ARM, BRIEF, COUNTS, EVALUATIONS, NOW, PROPOSALS, SCORES_DOWN, TEXT
+from archive.sqlite.queries import (
+    ANCESTRY, ARM, BRIEF, COUNTS, EVALUATIONS, NOW, PROPOSALS, SCORES_DOWN, TEXT, VARIANT_EVALUATIONS, VARIANTS,
+)  # fmt: skip
 from archive.sqlite.values import decompress
-from archive.variants import (
-    EVALUATIONS,
-    VARIANTS,
-    VariantEvaluationRow,
-    VariantRow,
-    variant_evaluation_row,
-    variant_row,
-)
+from archive.variants import VariantEvaluationRow, VariantRow, variant_evaluation_row, variant_row
 
 T = TypeVar("T")
 
@@ -217,7 +212,7 @@ class Reader:
 
     def variant_evaluations(self, candidate_id: int | None = None) -> list[VariantEvaluationRow]:
         """The ended trainings of all variants, or of the variants of one candidate, in order of ids."""
-        rows = self._rows(EVALUATIONS, at=self._upto, candidate=candidate_id or 0)
+        rows = self._rows(VARIANT_EVALUATIONS, at=self._upto, candidate=candidate_id or 0)
         found = (variant_evaluation_row(row, self.path) for row in rows)
         return self._bounded(found, lambda e: 64 * len(e.items.values) if e.items else 0)
 

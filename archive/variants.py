@@ -20,12 +20,6 @@ from archive.sqlite.connection import Write
 from archive.sqlite.values import dump_json, is_finite
 from archive.sqlite.writing import WritableFile
 
-VARIANTS = "SELECT * FROM variant WHERE event_id <= :at AND :candidate IN (0, candidate_id) ORDER BY id"
-EVALUATIONS = """
-SELECT e.* FROM variant_evaluation AS e JOIN variant AS v ON v.id = e.variant_id
-WHERE e.event_id <= :at AND :candidate IN (0, v.candidate_id) ORDER BY e.id"""
-
-
 @dataclass(frozen=True)
 class VariantRow:
     """An edited form of a candidate. `graph` is JSON text; verify it before use. `edit` is untrusted JSON."""

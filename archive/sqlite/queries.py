@@ -64,3 +64,8 @@ SELECT * FROM above LIMIT :most"""
 TEXT = """
 SELECT t.content, t.base, b.content AS model, b.base AS beneath
 FROM text AS t LEFT JOIN text AS b ON b.id = t.base WHERE t.id = :id"""
+
+VARIANTS = "SELECT * FROM variant WHERE event_id <= :at AND :candidate IN (0, candidate_id) ORDER BY id"
+VARIANT_EVALUATIONS = """
+SELECT e.* FROM variant_evaluation AS e JOIN variant AS v ON v.id = e.variant_id
+WHERE e.event_id <= :at AND :candidate IN (0, v.candidate_id) ORDER BY e.id"""
