@@ -17,15 +17,15 @@ from typing import Any, Protocol, Self
 from analysis.recorded import refusing
 from evo.config.schema import DEFAULT_MODEL, Config
 from evo.proposing import genetic
-from evo.proposing.llm.client import AttemptObserver, LLMClient, Reply
-from evo.proposing.prompting import Briefing, ChatTurn, LandmarkView, ParentView, TaskView, render, template_hash
+from evo.proposing.briefing import checked, messages, switches
+from evo.proposing.llm.client import AttemptObserver, LLMClient, Prompt, Reply
+from evo.proposing.prompting import BUILT_IN, EVERYTHING, Switches, Templates
 from evo.proposing.reply.reply import ParseFailure, ReplyFormat, parse_reply
-from evo.proposing.request import Parent, Request, Turn
+from evo.proposing.request import Request
 from evo.search.operators import OPERATORS
 from evo.search.rng import derive, stream
 from fitness.chat.costs import Prices
 from fitness.chat.endpoint import Endpoint, Retry
-from fitness.chat.request import Message
 from sandbox.contracts.contract import Contract, contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.nodes import GraphError
@@ -85,13 +85,15 @@ def templates(config: Config, contract: str) -> dict[str, str]:
     """`Proposer.template` by operator, for the manifest of a run."""
     if not asks_a_model(config):
         return {operator.name: GRAMMAR for operator in OPERATORS}
-    return {operator.name: template_hash(operator.prompt, contract_named(contract)) for operator in OPERATORS}
+    chosen = Templates.of(config.prompt.templates)
+    return {operator.name: chosen.hash(operator.prompt, contract_named(contract)) for operator in OPERATORS}
 
 
 def make_proposer(config: Config, environ: Mapping[str, str] = os.environ) -> tuple[Proposer, str]:
-    """The proposer of the configuration, and one line that says which it is and why. Raises LLMError."""
+    """The proposer of the configuration, and one line that says which it is and why. Raises LLMError, TemplateFault."""
     llm = config.llm
     if asks_a_model(config):
+        templates = checked(Templates.of(config.prompt.templates))
         endpoint = Endpoint.resolve(
             llm.model or DEFAULT_MODEL,
             base_url=llm.base_url,
@@ -101,9 +103,10 @@ def make_proposer(config: Config, environ: Mapping[str, str] = os.environ) -> tu
             max_tokens=llm.max_tokens,
             prices=Prices(llm.usd_per_million_in, llm.usd_per_million_out),
         )
-        return ModelProposer(
-            endpoint, Retry(attempts=llm.attempts)
-        ), f"Proposer: {endpoint.model} at {endpoint.where.place}."
+        form = ReplyFormat(llm.reply)
+        client = LLMClient(endpoint, Retry(attempts=llm.attempts), form, llm.context_tokens)
+        proposer = ModelProposer(endpoint, client, templates, switches(config.prompt))
+        return proposer, f"Proposer: {endpoint.model} at {endpoint.where.place}."
     line = "Proposer: built-in genetic programming."
     there = [name for name in (llm.api_key_env, "OPENAI_BASE_URL") if environ.get(name)]
     if config.proposer == "auto" and there:
@@ -165,20 +168,32 @@ class ModelProposer:
 
     name = OPENAI
 
-    def __init__(self, endpoint: Endpoint, retry: Retry) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        client: LLMClient | None = None,
+        templates: Templates = BUILT_IN,
+        switches: Switches = EVERYTHING,
+    ) -> None:
         self.endpoint: Endpoint | None = endpoint
-        self._client = LLMClient(endpoint, retry)
+        self.templates = templates
+        self._client = client or LLMClient(endpoint)
+        self._switches = switches
 
     def template(self, request: Request) -> str:
-        return template_hash(request.template, contract_named(request.contract))
+        return self.templates.hash(request.template, contract_named(request.contract))
 
     def worst_case(self, request: Request) -> tuple[int, float]:
-        tokens, usd = self._client.worst_case(lambda form: messages(request, form))
+        tokens, usd = self._client.worst_case(self.prompt(request))
         return tokens, usd or 0.0
+
+    def prompt(self, request: Request) -> Prompt:
+        """The prompt of a request for each reply format."""
+        return lambda form, most_tokens: messages(request, form, self.templates, self._switches, most_tokens)
 
     async def ask(self, request: Request, observer: AttemptObserver, first_attempt: int) -> Reply:
         return await self._client.complete(
-            lambda form: messages(request, form),
+            self.prompt(request),
             temperature=request.temperature,
             seed=derive(request.seed, "reply", request.step),
             observer=observer,
@@ -192,47 +207,6 @@ class ModelProposer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._client.aclose()
-
-
-def messages(request: Request, form: ReplyFormat) -> list[Message]:
-    """The prompt of a request. Equal requests give equal prompts."""
-    briefing = Briefing(
-        contract=contract_named(request.contract),
-        task=TaskView(request.task, request.metric, noise=request.noise),
-        parents=[_view(p) for p in request.parents],
-        landmarks=[_landmark(p) for p in request.landmarks],
-        wanted=", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in request.wanted.items()),
-        turns=[_turn(t) for t in request.turns],
-    )
-    return render(request.template, briefing, form)
-
-
-def _view(parent: Parent) -> ParentView:
-    score = parent.score[1] if parent.score else None
-    return ParentView(
-        code=parent.code,
-        name=parent.name,
-        thought=parent.thought,
-        fitness=score.mean if score else None,
-        standard_error=score.standard_error if score else None,
-        seeds=score.seeds if score else 0,
-        pooled=score.pooled if score else False,
-        descriptors=parent.descriptors,
-        # Line numbers refer to the source. If the code is printed from the graph, they would point to other lines.
-        findings=[f for f in parent.findings if parent.graph is None or f.line is None],
-        failure="; ".join(f"{e.reason}: {e.detail}" for e in parent.failures),
-    )
-
-
-def _landmark(parent: Parent) -> LandmarkView:
-    score = parent.score[1] if parent.score else None
-    if score is None:
-        return LandmarkView(parent.name, None)
-    return LandmarkView(parent.name, score.mean, score.standard_error, score.seeds, score.pooled)
-
-
-def _turn(turn: Turn) -> ChatTurn:
-    return ChatTurn(turn.reply, turn.fitness, turn.failure)
 
 
 def _read_text(reply: str, contract: Contract) -> Suggestion | Unusable:

@@ -10,6 +10,7 @@ from typing import Any
 from analysis.recorded import refusing
 from archive.query import Reader
 from archive.records import EvaluationRow, FindingRow, Operator, Role
+from evo.proposing.context import NOTHING, Context, context_of
 from evo.proposing.reply.reply import ParsedReply
 from evo.search.individuals import Individual, Score
 from evo.search.operators import BY_NAME, CHAT
@@ -79,6 +80,8 @@ class Request:
     wanted: Mapping[str, str]
     """For explore: descriptor values that no measured loss has together, as a target."""
     seen_event: int
+    context: Context = NOTHING
+    """What the prompt tells of the run. Empty where no prompt is rendered."""
 
     @property
     def references(self) -> dict[str, Any]:
@@ -86,8 +89,11 @@ class Request:
         return {"island": self.island, "parents": [{"id": p.id, "role": p.role} for p in self.parents]}
 
 
-def request_for(population: Population, step: int, reader: Reader) -> Request:
-    """The request of a step: operator and parents selected from the population. Deterministic."""
+def request_for(population: Population, step: int, reader: Reader, *, prompted: bool = False) -> Request:
+    """The request of a step: operator and parents selected from the population. Deterministic.
+
+    `prompted`: with the context for a prompt, which the built-in proposer does not need.
+    """
     config, past = population.config, reader.as_of(population.seen)
     chat = config.search.chat
     settings = SelectionSettings(
@@ -99,6 +105,12 @@ def request_for(population: Population, step: int, reader: Reader) -> Request:
     choice = _next_turn(population) if chat else choose(members, stream(config.seed, "select", step), step, settings)
     operator = BY_NAME[choice.operator]
     role, aimed = operator.role, not operator.needs_parents and not chat
+    known = tuple(id for id in _seed_losses(population) if id not in choice.parents)
+    context = NOTHING
+    if prompted:
+        context = context_of(
+            population, members, settings, choice.operator, choice.parents, (*choice.parents, *known), past
+        )
     return Request(
         step=step,
         seed=config.seed,
@@ -111,12 +123,11 @@ def request_for(population: Population, step: int, reader: Reader) -> Request:
         island=choice.island,
         temperature=choice.temperature,
         parents=tuple(_parent(population, id, role, past) for id in choice.parents),
-        landmarks=tuple(
-            _parent(population, id, role, past) for id in _seed_losses(population) if id not in choice.parents
-        ),
+        landmarks=tuple(_parent(population, id, role, past) for id in known),
         turns=tuple(_turns(population, past)) if chat else (),
         wanted=gap(members, stream(config.seed, "gap", step), settings) if aimed else {},
         seen_event=population.seen,
+        context=context,
     )
 
 

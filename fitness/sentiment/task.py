@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fitness.sentiment.facts import facts_of
 from fitness.sentiment.options import Options
 from fitness.task.protocol import EvaluationFailed, Rung, SeedResult, TaskInfo, TaskOptions
 
@@ -54,6 +55,7 @@ def info(options: TaskOptions) -> TaskInfo:
         beta=options.beta,
         learning_rate=options.learning_rate,
         deviation=DEVIATION if options == Options() else None,
+        facts=facts_of(options),
     )
 
 

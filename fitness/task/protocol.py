@@ -86,6 +86,9 @@ class TaskInfo:
     services: tuple[Service, ...] = ()  # endpoints that score a training
     items_error: float | None = None  # standard error of that difference from the test items that all seeds share
     counted: Callable[[], int | None] = lambda: None  # computes `judged`; reads local data
+    facts: Mapping[str, str] = field(
+        default_factory=dict
+    )  # facts of a training for prompts: model, data, optimiser, ...
     origin: str = ""  # of a plugin: its package and entry point, or its file; set by evopo
     version: str = ""  # of a plugin: its package's version, or the digest of its file; set by evopo, to detect changes
 

@@ -41,6 +41,8 @@ class ReplyFormat(StrEnum):
 
     JSON = "json"
     """One JSON object with thought, name and code, enforced by the endpoint."""
+    LINES = "lines"
+    """The same with the code as a list of lines, so that no line break can be lost within a string."""
     FENCED = "fenced"
     """Two labelled lines and one fenced code block, for endpoints that cannot enforce JSON."""
 

@@ -32,6 +32,11 @@ def to_python(graph: VerifiedGraph, name: str = "loss") -> str:
     return "\n".join([*imports, "", "", code]) if imports else code
 
 
+def body_lines(graph: VerifiedGraph) -> list[str]:
+    """The lines of the printed function's body: assignments, then the return statement."""
+    return _Printer(graph).body()
+
+
 _MATH, _TORCH, _F = "import math", "import torch", "import torch.nn.functional as F"
 
 
