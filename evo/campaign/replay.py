@@ -49,7 +49,7 @@ def replay_run(rundir: RunDir, task: str | None = None) -> Replayed:
         if not proposals:
             return Replayed(True, "Nothing to replay: the run has no proposals yet.")
         first = _config_at(configs, proposals[0].requested_event)
-        population = Population(first, _info(first, task, reader.run().task), 1)
+        population = Population(first, task_of_run(first, task, reader.run().task), 1)
         differences: list[str] = []
         templates = [BUILT_IN, *kept(rundir.templates)]
         for proposal in proposals:
@@ -62,7 +62,7 @@ def replay_run(rundir: RunDir, task: str | None = None) -> Replayed:
     return Replayed(True, f"All {len(proposals)} proposals replay: the same operators, parents and requests.")
 
 
-def _info(config: Config, task: str | None, recorded: str) -> TaskInfo:
+def task_of_run(config: Config, task: str | None, recorded: str) -> TaskInfo:
     """The run's task. The archive may be untrusted, so a file that it names is executed only if the user names it too."""
     if task is None and TaskFile.of(config.task):
         raise TaskError(

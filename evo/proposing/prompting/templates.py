@@ -103,12 +103,17 @@ class Templates:
         return _digest((name, text.encode()) for name, text in sorted(self.replaced.items())) if self.replaced else ""
 
     def keep(self, folder: Path) -> None:
-        """Keep a copy of the replacements in a run's `folder`, under their digest, so that the run can be replayed."""
+        """Keep a copy of the replacements in a run's `folder`, under their digest, so that the run can be replayed.
+
+        The copy's folder has the time of the last call, so that the newest is that of the last session.
+        """
+        place = folder / self.version[:16]
         for name, text in self.replaced.items():
-            path = folder / self.version[:16] / name
-            if not there(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                replace(path, text)
+            if not there(place / name):
+                (place / name).parent.mkdir(parents=True, exist_ok=True)
+                replace(place / name, text)
+        if self.replaced:
+            os.utime(place)
 
     def hash(self, prompt: str, contract: Contract) -> str:
         """SHA-256 of every template that a prompt may be rendered from, and of the texts that a package's contract brings.
@@ -157,9 +162,9 @@ class Templates:
         for name, text in self.replaced.items():
             try:
                 tree = self._environment.parse(text, name, str(Path(self.folder, name)))
+                unknown = meta.find_undeclared_variables(tree) - CONTEXT - {*self._environment.globals}
             except jinja2.TemplateSyntaxError as error:
                 raise TemplateFault(f"{Path(self.folder, name)}, line {error.lineno}: {error.message}") from None
-            unknown = meta.find_undeclared_variables(tree) - CONTEXT - {*self._environment.globals}
             for node in tree.find_all(nodes.Name):
                 if node.name in unknown:
                     raise TemplateFault(

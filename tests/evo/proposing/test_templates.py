@@ -15,7 +15,7 @@ def of(folder: Path, **texts: str) -> Templates:
     """The templates of a folder with these files; `__` in a name stands for a slash."""
     for name, text in texts.items():
         path = folder / (name.replace("__", "/") + ".j2")
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
     return Templates.of(folder)
 
@@ -47,11 +47,11 @@ def test_the_same_templates_in_a_folder_change_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("texts", "says"),
     [
-        ({"refin": "x"}, ["refin.j2 replaces no template", "did you mean 'refine.j2'"]),
+        ({"refin": "x"}, ["refin.j2 replaces no template", "did you mean refine.j2"]),
         ({"refine": "one\n{% if %}\n"}, ["refine.j2, line 2: "]),
         (
             {"refine": "one\ntwo\n{{ parnts }}\n"},
-            ["refine.j2, line 3: 'parnts' is undefined", "did you mean 'parents'"],
+            ["refine.j2, line 3: 'parnts' is undefined", "did you mean parents"],
         ),
         ({"refine": "{% if false %}\n{{ secret }}{% endif %}"}, ["refine.j2, line 2: 'secret' is undefined"]),
         ({"combine": "a\n{{ parents[0].fitnes }}\n"}, ["combine.j2, line 2: ", "fitnes"]),
