@@ -5,7 +5,7 @@ All of it is read from the archive as the step saw it, so equal steps give equal
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -87,10 +87,11 @@ def context_of(
     best = tuple(telling.tried(population.individuals[m.candidate_id]) for m in top)
     explores = BY_NAME[operator].role is Role.EXPLORED_FROM
     children = telling.latest(operator) if explores else telling.children(parents)
-    made = {i.id for i in children}
+    children = [i for i in children if i.id not in parents]  # these are shown in full
+    known = {*parents, *(i.id for i in children), *(m.candidate_id for m in top)}
     tried = [telling.tried(i) for i in children]
     tried += telling.unusable(operator if explores else None, parents)
-    near = () if explores else _near(members, settings, parents, made)
+    near = () if explores else _near(members, settings, parents, known)
     nearby = tuple(telling.tried(population.individuals[m.candidate_id]) for m in near)
     return Context(
         facts=population.info.facts,
@@ -106,13 +107,13 @@ def context_of(
 
 
 def _near(
-    members: Sequence[Member], settings: SelectionSettings, parents: Sequence[int], made: Iterable[int]
+    members: Sequence[Member], settings: SelectionSettings, parents: Sequence[int], known: Collection[int]
 ) -> Iterator[Member]:
-    """The best members in the same cell of the grid as the first parent, without the parents and what was made from them."""
+    """The best members in the same cell of the grid as the first parent, without those that the prompt tells of already."""
     first = next((m for m in members if m.candidate_id in parents[:1]), None)
     if first is None or not first.descriptors:
         return
-    place, known = cell(first, settings.axes), {*parents, *made}
+    place = cell(first, settings.axes)
     alike = (m for m in ranked(members) if m.candidate_id not in known and cell(m, settings.axes) == place)
     yield from (m for m, _ in zip(alike, range(MOST_NEARBY), strict=False))
 

@@ -89,7 +89,10 @@ def finding_line(finding: FindingRow) -> str:
     if excerpt := bare(finding.excerpt or "", begins=False):
         said += f"; at {quoted(excerpt, 120)}"
     if finding.counterexample and isinstance(finding.counterexample, Mapping):
-        said += f"; for example {figures(finding.counterexample)}"
+        # With rho, the four log-probabilities that it was computed from say nothing more.
+        said += (
+            f"; for example {figures({k: v for k, v in finding.counterexample.items() if not k.endswith('_logps')})}"
+        )
     return f"{said}. {line(finding.remedy)}" if finding.remedy else said
 
 
