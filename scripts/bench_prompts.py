@@ -55,7 +55,8 @@ ARMS = ("paper", *ReplyFormat)
 LEAST_MARGIN = 0.1
 """Margin of a useful loss as a fraction of the baseline's, in the same training."""
 TRAINING = (
-    "fitness.epochs=1", "fitness.samples=64", "ladder.finalists=0", "ladder.finalist_seeds=1", "ladder.contenders=0", "ladder.baseline_betas=[]",
+    "fitness.epochs=1", "fitness.samples=64", "ladder.finalists=0", "ladder.finalist_seeds=1", "ladder.contenders=0",
+    "ladder.baseline_betas=[]",
     "pictures=false", "workers=1", "search.in_flight=1", "search.islands=1", "budget.tokens=unlimited",
 )  # fmt: skip
 

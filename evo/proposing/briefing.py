@@ -163,7 +163,6 @@ _FULL = Briefing(
         ChatTurn("prose", None, "no code"),
     ),
     "def f(x):\n    return x\n",
-    "A summary.",
     left_out=("a part",),
 )
 _EXAMPLES = (_BARE, _FULL)

@@ -98,7 +98,6 @@ def _fill(template: str, briefing: Briefing, reply_format: ReplyFormat, template
             "vocabulary": vocabulary(),
             "reply_format": reply_format.value,
             "example": briefing.example,
-            "summary": briefing.summary,
             "left_out": briefing.left_out,
         },
     )

@@ -21,13 +21,9 @@ def shown(briefing: Briefing) -> Briefing:
     if not switches.scores:
         turns = [replace(turn, fitness=None) for turn in found.turns]
         tried, nearby = ([replace(loss, difference=None) for loss in group] for group in (found.tried, found.nearby))
-        found = replace(
-            found, landmarks=(), measured=UNMEASURED, best=(), turns=turns, tried=tried, nearby=nearby, summary=""
-        )
+        found = replace(found, landmarks=(), measured=UNMEASURED, best=(), turns=turns, tried=tried, nearby=nearby)
     if not switches.feedback:
-        found = replace(
-            found, tried=(), nearby=(), summary="", turns=[replace(turn, failure="") for turn in found.turns]
-        )
+        found = replace(found, tried=(), nearby=(), turns=[replace(turn, failure="") for turn in found.turns])
     if not switches.thoughts:
         found = replace(found, turns=[_without_thought(turn) for turn in found.turns])
     return found
@@ -74,7 +70,7 @@ def _tried(briefing: Briefing) -> tuple[Briefing, str]:
 
 
 def _best(briefing: Briefing) -> tuple[Briefing, str]:
-    return replace(briefing, best=(), summary=""), "the run's best losses" if briefing.best or briefing.summary else ""
+    return replace(briefing, best=()), "the run's best losses" if briefing.best else ""
 
 
 def _thoughts(briefing: Briefing) -> tuple[Briefing, str]:

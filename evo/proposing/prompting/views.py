@@ -149,8 +149,6 @@ class Briefing:
     """For the chat: all earlier turns, oldest first."""
     example: str = ""
     """Code of a known loss, to show the form of a reply."""
-    summary: str = ""
-    """The model's own latest summary of the run; untrusted."""
     switches: Switches = EVERYTHING
     left_out: Sequence[str] = ()
     """What was left out because the prompt was too long, in words."""

@@ -291,7 +291,6 @@ ANOTHER = replace(
     best=(TriedView("a_loss", "softplus(-x)", difference=DifferenceView("dpo", 0.1, 0.02, 3)),),
     tried=(TriedView("tried", "relu(1 - x)", "refused: a reason"),),
     wanted=("flat on the left",),
-    summary="A summary.",
 )
 
 
@@ -339,7 +338,7 @@ def test_what_was_tried_and_the_best_are_told_in_one_line_each():
 def test_names_and_outcomes_of_what_was_tried_stay_on_their_line(text: str):
     def lines(words: str) -> int:
         loss = TriedView(words, words, words)
-        briefing = replace(BRIEFING, best=(loss,), tried=(loss,), nearby=(loss,), summary=words)
+        briefing = replace(BRIEFING, best=(loss,), tried=(loss,), nearby=(loss,))
         return len(whole("refine", briefing).split("\n"))
 
     assert lines(text) == lines("a")
@@ -352,7 +351,6 @@ FULL = replace(
     parents=(replace(PARENT, difference=DifferenceView("dpo", 0.1, 0.02, 3)),),
     best=(TriedView("the_best", "softplus(-x)", difference=DifferenceView("dpo", 0.2, 0.02, 3)),),
     tried=(TriedView("the_tried", "relu(1 - x)", "refused: a reason"),),
-    summary="A summary.",
 )
 
 
