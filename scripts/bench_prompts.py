@@ -241,14 +241,12 @@ def first_token(options: argparse.Namespace, prompts: Sequence[Sequence[Mapping[
         client.chat.completions.create(model=options.model, messages=messages, max_tokens=1)
         return time.monotonic() - began
 
+    client.models.list()  # opens the connection
     cold, warm = [], []
-    for messages in prompts:
-        new = [dict(message) for message in messages]
-        new[0]["content"] = f"{uuid.uuid4()}\n{new[0]['content']}"
-        cold.append(seconds(new))
-        new[-1]["content"] += "\n\nThink first."
-        changed = [new[0], {**new[1], "content": "Something else.\n\n" + new[1]["content"]}]
-        warm.append(seconds(changed))
+    for system, *others in prompts:
+        new = {**system, "content": f"{uuid.uuid4()}\n{system['content']}"}
+        cold.append(seconds([new, *others]))
+        warm.append(seconds([new, {**others[0], "content": f"Something else.\n\n{others[0]['content']}"}]))
     return {
         "first token, new prompt": Figure(median(cold), "s", note=f"median of {len(cold)}"),
         "first token, beginning cached": Figure(
