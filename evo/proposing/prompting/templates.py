@@ -48,7 +48,7 @@ CONTEXT = frozenset(
             "nearby",
             "wanted",
         ),
-        *("vocabulary", "reply_format", "example", "switches", "left_out", "turn"),
+        *("vocabulary", "reply_format", "example", "left_out", "turn"),
     }
 )
 """Names that a template may use."""

@@ -8,6 +8,7 @@ import pytest
 
 from evo.proposing.briefing import checked
 from evo.proposing.prompting import BUILT_IN, PROMPTED, PROMPTS, TemplateFault, Templates, kept
+from evo.proposing.prompting.templates import CONTEXT
 from sandbox.contracts.contract import PREFERENCE
 
 
@@ -105,3 +106,8 @@ def test_a_run_keeps_each_version_and_a_copy_that_was_changed_does_not_count(tmp
     (tmp_path / "kept" / first.version[:16] / "refine.j2").write_text("other")
     assert [hashes(t) for t in kept(tmp_path / "kept")] == [hashes(second)]
     assert kept(tmp_path / "nothing") == []
+
+
+def test_every_name_that_a_fault_offers_can_be_used(tmp_path: Path) -> None:
+    offered = CONTEXT - {"turn"}  # of chat_outcome.j2 alone
+    checked(of(tmp_path, refine="".join(f"{{{{ {name} }}}}\n" for name in sorted(offered)), chat_outcome="{{ turn }}"))
