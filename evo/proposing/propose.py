@@ -103,9 +103,10 @@ def make_proposer(config: Config, environ: Mapping[str, str] = os.environ) -> tu
             max_tokens=llm.max_tokens,
             prices=Prices(llm.usd_per_million_in, llm.usd_per_million_out),
         )
-        form = ReplyFormat(llm.reply)
-        client = LLMClient(endpoint, Retry(attempts=llm.attempts), form, llm.context_tokens)
-        proposer = ModelProposer(endpoint, client, templates, switches(config.prompt))
+        proposer = ModelProposer(
+            endpoint, Retry(attempts=llm.attempts), templates, switches(config.prompt),
+            reply_format=ReplyFormat(llm.reply), context_tokens=llm.context_tokens,
+        )  # fmt: skip
         return proposer, f"Proposer: {endpoint.model} at {endpoint.where.place}."
     line = "Proposer: built-in genetic programming."
     there = [name for name in (llm.api_key_env, "OPENAI_BASE_URL") if environ.get(name)]
@@ -171,13 +172,16 @@ class ModelProposer:
     def __init__(
         self,
         endpoint: Endpoint,
-        client: LLMClient | None = None,
+        retry: Retry | None = None,
         templates: Templates = BUILT_IN,
         switches: Switches = EVERYTHING,
+        *,
+        reply_format: ReplyFormat = ReplyFormat.JSON,
+        context_tokens: int | None = None,
     ) -> None:
         self.endpoint: Endpoint | None = endpoint
         self.templates = templates
-        self._client = client or LLMClient(endpoint)
+        self._client = LLMClient(endpoint, retry, reply_format, context_tokens)
         self._switches = switches
 
     def template(self, request: Request) -> str:
