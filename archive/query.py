@@ -55,7 +55,17 @@ from archive.spending import COSTS, spending_of
 from archive.sqlite.opening import open_for_reading, tidy
 from archive.sqlite.packed import unpack_like
 from archive.sqlite.queries import (
-    ANCESTRY, ARM, BRIEF, COUNTS, EVALUATIONS, NOW, PROPOSALS, SCORES_DOWN, TEXT, VARIANT_EVALUATIONS, VARIANTS,
+    ANCESTRY,
+    ARM,
+    BRIEF,
+    COUNTS,
+    EVALUATIONS,
+    NOW,
+    PROPOSALS,
+    SCORES_DOWN,
+    TEXT,
+    VARIANT_EVALUATIONS,
+    VARIANTS,
 )  # fmt: skip
 from archive.sqlite.values import decompress
 from archive.variants import VariantEvaluationRow, VariantRow, variant_evaluation_row, variant_row

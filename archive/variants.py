@@ -20,6 +20,7 @@ from archive.sqlite.connection import Write
 from archive.sqlite.values import dump_json, is_finite
 from archive.sqlite.writing import WritableFile
 
+
 @dataclass(frozen=True)
 class VariantRow:
     """An edited form of a candidate. `graph` is JSON text; verify it before use. `edit` is untrusted JSON."""

@@ -34,9 +34,9 @@ ROOT = Path(os.environ.get("EVOPO_ROOT", SCRIPTS.parent)).resolve()
 """The checkout that is measured. Another one can be named, to compare two versions with one script."""
 sys.path[:0] = [str(SCRIPTS), str(SCRIPTS.parent), str(SCRIPTS.parent / "tests")]
 
-import psutil
-from bench_table import Figure, at_least, at_most, show
-from loopback_llm import LoopbackLLM
+import psutil  # noqa: E402
+from bench_table import Figure, at_least, at_most, show  # noqa: E402
+from loopback_llm import LoopbackLLM  # noqa: E402
 
 TASK = f"{SCRIPTS / 'trivial_task.py'}:TrivialTask"
 SIZES = (100, 1_000, 10_000)
@@ -173,7 +173,7 @@ def campaign(folder: Path, size: int, settings: Mapping[str, object], name: str)
     search = [s for s in samples if s.done]
     cut = next((i for i, s in enumerate(search) if s.done >= size), len(search) - 1)
     search = search[: cut + 1]
-    at, cpu = zip(*(between(search, size * part) for part in (0.0, 0.25, 0.75, 1.0)), strict=True)
+    _, cpu = zip(*(between(search, size * part) for part in (0.0, 0.25, 0.75, 1.0)), strict=True)
     first, last = cpu[1] - cpu[0], cpu[3] - cpu[2]
     bytes_each = run.archive.stat().st_size / size
     target = at_most if size >= SIZES[-1] else lambda value, unit, reach, note="": Figure(value, unit, note=note)

@@ -12,6 +12,7 @@ from pydantic import BaseModel  # noqa: E402
 from pydantic_core import PydanticUndefined  # noqa: E402
 
 from evo.config import schema as config  # noqa: E402
+from evo.config.prompt_settings import PromptConfig  # noqa: E402
 from fitness.classification import options as classification  # noqa: E402
 from fitness.preference import options as preference_options  # noqa: E402
 from fitness.schedule.settings import LadderSettings  # noqa: E402
@@ -30,6 +31,7 @@ PAGES: dict[str, Sections] = {
     "docs/configuration.md": {
         "Top level": config.Config,
         "llm": config.LLMConfig,
+        "prompt": PromptConfig,
         "budget": config.BudgetConfig,
         "search": config.SearchConfig,
         "ladder": LadderSettings,

@@ -88,8 +88,7 @@ class Campaign:
     monitor: EndpointMonitor = field(default_factory=EndpointMonitor)
     """Decides when the proposer's endpoint has failed too often."""
     deferred: DeferredFailures = field(init=False)
-    task_error: str | None = None
-    """Why the task cannot be used; None while it can."""
+    task_error: str | None = None  # why the task cannot be used
 
     def __post_init__(self) -> None:
         self.deferred = DeferredFailures(self.archive, self.reader, self.population)
@@ -152,7 +151,8 @@ class Campaign:
 
     def select(self, step: int) -> Request:
         """Select the operator and the parents of a step from the results recorded so far."""
-        return request_for(self.population.advance(self.reader), step, self.reader)
+        prompted = self.proposer.endpoint is not None
+        return request_for(self.population.advance(self.reader), step, self.reader, prompted=prompted)
 
     async def propose(self, request: Request) -> ProposalRow | None:
         """Ask the proposer for a loss. Returns None without a reply.

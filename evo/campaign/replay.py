@@ -16,8 +16,8 @@ from archive.records import PERSON, EventKind, ProposalRow
 from evo.config.rundir import RunDir
 from evo.config.schema import Config, ConfigError, parse_config
 from evo.proposing.llm.client import AttemptObserver
-from evo.proposing.prompting import template_hash
-from evo.proposing.propose import BUILTIN, BuiltinProposer
+from evo.proposing.prompting import BUILT_IN, Templates, kept
+from evo.proposing.propose import BUILTIN, BuiltinProposer, proposed_graph
 from evo.proposing.request import Request, request_for
 from evo.search.population import Population
 from fitness.chat.errors import LLMError
@@ -50,20 +50,20 @@ def replay_run(rundir: RunDir, task: str | None = None) -> Replayed:
         if not proposals:
             return Replayed(True, "Nothing to replay: the run has no proposals yet.")
         first = _config_at(configs, proposals[0].requested_event)
-        population = Population(first, _info(first, task, reader.run().task), 1)
+        population = Population(first, task_of_run(first, task, reader.run().task), 1)
         differences: list[str] = []
-        rows = ReadAhead(reader)
+        rows, templates = ReadAhead(reader), [BUILT_IN, *kept(rundir.templates)]
         for proposal in proposals:
             population.config = _config_at(configs, proposal.requested_event)
             request = request_for(population.advance(reader, proposal.seen_event, rows), proposal.step, reader)
-            differences += _differences(proposal, request)
+            differences += _differences(proposal, request, templates)
     shown = [*differences[:SHOWN], *([f"... and {len(differences) - SHOWN} more"] if len(differences) > SHOWN else [])]
     if differences:
         return Replayed(False, "\n".join([f"{len(differences)} differences in {len(proposals)} proposals:", *shown]))
     return Replayed(True, f"All {len(proposals)} proposals replay: the same operators, parents and requests.")
 
 
-def _info(config: Config, task: str | None, recorded: str) -> TaskInfo:
+def task_of_run(config: Config, task: str | None, recorded: str) -> TaskInfo:
     """The run's task. The archive may be untrusted, so a file that it names is executed only if the user names it too."""
     if task is None and TaskFile.of(config.task):
         raise TaskError(
@@ -95,7 +95,7 @@ def _config_at(configs: list[tuple[int, Config]], event: int) -> Config:
     return before[-1]
 
 
-def _differences(proposal: ProposalRow, request: Request) -> list[str]:
+def _differences(proposal: ProposalRow, request: Request, templates: Sequence[Templates]) -> list[str]:
     found = []
     step = f"step {proposal.step}, attempt {proposal.attempt}"
     if request.operator != proposal.operator or request.references != proposal.references:
@@ -103,12 +103,13 @@ def _differences(proposal: ProposalRow, request: Request) -> list[str]:
             f"{step}: chose {request.operator} {request.references}, recorded {proposal.operator} {proposal.references}"
         )
     elif proposal.proposer == BUILTIN:
-        if (
-            proposal.reply is not None
-            and asyncio.run(BuiltinProposer().ask(request, _Silent(), 1)).text != proposal.reply
-        ):
-            found.append(f"{step}: the built-in proposer makes a different loss")
-    elif template_hash(request.template, contract_named(request.contract)) != proposal.template:
+        if proposal.reply is not None:
+            again = asyncio.run(BuiltinProposer().ask(request, _Silent(), 1)).text
+            if proposed_graph(BUILTIN, again) != proposed_graph(
+                BUILTIN, proposal.reply
+            ):  # not thoughts: wording may change
+                found.append(f"{step}: the built-in proposer makes a different loss")
+    elif proposal.template not in {t.hash(request.template, contract_named(request.contract)) for t in templates}:
         found.append(f"{step}: the prompt templates have changed since then")
     return found
 

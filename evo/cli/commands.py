@@ -218,6 +218,25 @@ def replay(directory: Path, task: str | None) -> None:
     sys.exit(0 if outcome.same else FAILURE)
 
 
+@main.command("prompt")
+@_DIRECTORY
+@click.option("--operator", metavar="NAME", help="The first coming step that uses this operator, e.g. combine.")
+@click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True)
+@click.option("--task", metavar="FILE.py:NAME", help="The file of the run's task, if the task is in a file.")
+@reported
+def next_prompt(directory: Path, operator: str | None, form: str, task: str | None) -> None:
+    """Show the prompt that the run in DIRECTORY would send next. Nothing is requested or recorded."""
+    from evo.display.next_prompt import next_prompt_text
+    from evo.search.operators import BY_NAME
+    from fitness.task.faults import did_you_mean
+
+    if operator is not None and operator not in BY_NAME:
+        raise click.UsageError(
+            f"--operator: expected one of {', '.join(BY_NAME)}, got {operator!r}{did_you_mean(operator, BY_NAME)}"
+        )
+    click.echo(next_prompt_text(existing_run(directory), operator, form, task))
+
+
 @main.command()
 @click.option("--task", help="Task whose known losses are scored.  [default: sentiment]")
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="Directory.  [default: runs/baselines-TASK]")

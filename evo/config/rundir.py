@@ -1,4 +1,4 @@
-"""Directory of a run: `config.yaml`, `manifest.json`, `archive.db`, `run.log`, `report.html`, `exports/`.
+"""Directory of a run: `config.yaml`, `manifest.json`, `archive.db`, `run.log`, `report.html`, `exports/`, `templates/`.
 
 The same command on the same directory resumes a run. What identifies it (task, contract, fitness, seed) may not change. Other keys
 may, and each change is recorded as an event of the archive.
@@ -64,6 +64,11 @@ class RunDir:
     def log(self) -> Path:
         """The log, appended to by every session."""
         return self.path / "run.log"
+
+    @property
+    def templates(self) -> Path:
+        """Copies of the user's prompt templates that the run has used, each version in a folder of its own."""
+        return self.path / "templates"
 
     @property
     def report(self) -> Path:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from archive.disk.files import read_bounded
 from archive.errors import UnsafeFile
 from evo.config.old_keys import given_twice, key_of_today, with_keys_of_today
+from evo.config.prompt_settings import PromptConfig
 from evo.config.yaml_values import LONGEST, YAMLFault, load_yaml
 from fitness.schedule.settings import LadderSettings
 from fitness.task import TaskError, task_names, task_options
@@ -52,6 +53,17 @@ class LLMConfig(_Frozen):
         (0.7, 1.0), min_length=1, description="sampling temperatures that a bandit chooses from"
     )
     max_tokens: int = Field(4096, ge=64, description="largest number of tokens in one reply")
+    context_tokens: int | None = Field(
+        None,
+        ge=512,
+        description="the model's context, tokens of prompt and reply together: longer prompts are shortened; null: only after the "
+        "endpoint has refused one as too long",
+    )
+    reply: Literal["json", "lines", "fenced"] = Field(
+        "json",
+        description="form of a reply: a JSON object that the endpoint enforces (json), the same with the code as a list of lines "
+        "(lines, for small models that lose line breaks), or a code block without enforcement (fenced)",
+    )
     timeout_seconds: float = Field(120.0, gt=0, description="longest wait for one reply, seconds")
     attempts: int = Field(4, ge=1, le=20, description="tries per request on 429, 5xx, timeouts and broken connections")
     usd_per_million_in: float | None = Field(None, ge=0, description="price of a million prompt tokens, USD")
@@ -218,6 +230,7 @@ class Config(_Frozen):
         "[] accepts all that the sandbox accepts",
     )
     llm: LLMConfig = LLMConfig()
+    prompt: PromptConfig = PromptConfig()
     budget: BudgetConfig = BudgetConfig()
     search: SearchConfig = SearchConfig()
     ladder: LadderSettings = LadderSettings()
@@ -293,11 +306,13 @@ def load_config(
     if path is not None:
         data = _read(path)
         _place_task(data, path.parent)
+        _place_templates(data, path.parent)
     for override in overrides:
         _override(data, override)
     if seed is not None:
         data["seed"] = seed
     _place_task(data, Path())
+    _place_templates(data, Path())
     return parse_config(data)
 
 
@@ -306,6 +321,13 @@ def _place_task(data: dict[str, Any], folder: Path) -> None:
     task = data.get("task")
     if isinstance(task, str) and (file := TaskFile.of(task)):
         data["task"] = str(file.within(folder))
+
+
+def _place_templates(data: dict[str, Any], folder: Path) -> None:
+    """Make the folder of templates absolute, from `folder`, so that a resumed run finds it."""
+    prompt = data.get("prompt")
+    if isinstance(prompt, dict) and isinstance(given := prompt.get("templates"), str):
+        prompt["templates"] = os.path.abspath(folder / os.path.expanduser(given))
 
 
 def parse_config(data: Mapping[str, Any]) -> Config:

@@ -18,10 +18,11 @@ from analysis.recorded import refusing
 from archive.records import PERSON
 from evo.config.schema import DEFAULT_MODEL, Config
 from evo.proposing import genetic
-from evo.proposing.llm.client import AttemptObserver, LLMClient, Reply
-from evo.proposing.prompting import Briefing, ChatTurn, LandmarkView, ParentView, TaskView, render, template_hash
+from evo.proposing.briefing import checked, messages, switches
+from evo.proposing.llm.client import AttemptObserver, LLMClient, Prompt, Reply
+from evo.proposing.prompting import BUILT_IN, EVERYTHING, Switches, Templates
 from evo.proposing.reply.reply import ParseFailure, ReplyFormat, parse_reply
-from evo.proposing.request import Parent, Request, Turn
+from evo.proposing.request import Request
 from evo.search.operators import OPERATORS
 from evo.search.rng import derive, stream
 from fitness.chat.costs import Prices
@@ -86,13 +87,15 @@ def templates(config: Config, contract: str) -> dict[str, str]:
     """`Proposer.template` by operator, for the manifest of a run."""
     if not asks_a_model(config):
         return {operator.name: GRAMMAR for operator in OPERATORS}
-    return {operator.name: template_hash(operator.prompt, contract_named(contract)) for operator in OPERATORS}
+    chosen = Templates.of(config.prompt.templates)
+    return {operator.name: chosen.hash(operator.prompt, contract_named(contract)) for operator in OPERATORS}
 
 
 def make_proposer(config: Config, environ: Mapping[str, str] = os.environ) -> tuple[Proposer, str]:
-    """The proposer of the configuration, and one line that says which it is and why. Raises LLMError."""
+    """The proposer of the configuration, and one line that says which it is and why. Raises LLMError, TemplateFault."""
     llm = config.llm
     if asks_a_model(config):
+        templates = checked(Templates.of(config.prompt.templates))
         endpoint = Endpoint.resolve(
             llm.model or DEFAULT_MODEL,
             base_url=llm.base_url,
@@ -102,9 +105,11 @@ def make_proposer(config: Config, environ: Mapping[str, str] = os.environ) -> tu
             max_tokens=llm.max_tokens,
             prices=Prices(llm.usd_per_million_in, llm.usd_per_million_out),
         )
-        return ModelProposer(
-            endpoint, Retry(attempts=llm.attempts)
-        ), f"Proposer: {endpoint.model} at {endpoint.where.place}."
+        proposer = ModelProposer(
+            endpoint, Retry(attempts=llm.attempts), templates, switches(config.prompt),
+            reply_format=ReplyFormat(llm.reply), context_tokens=llm.context_tokens,
+        )  # fmt: skip
+        return proposer, f"Proposer: {endpoint.model} at {endpoint.where.place}."
     line = "Proposer: built-in genetic programming."
     there = [name for name in (llm.api_key_env, "OPENAI_BASE_URL") if environ.get(name)]
     if config.proposer == "auto" and there:
@@ -168,33 +173,49 @@ class ModelProposer:
 
     name = OPENAI
 
-    def __init__(self, endpoint: Endpoint, retry: Retry) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        retry: Retry | None = None,
+        templates: Templates = BUILT_IN,
+        switches: Switches = EVERYTHING,
+        *,
+        reply_format: ReplyFormat = ReplyFormat.JSON,
+        context_tokens: int | None = None,
+    ) -> None:
         self.endpoint: Endpoint | None = endpoint
-        self._client = LLMClient(endpoint, retry)
-        self._written: tuple[Request, ReplyFormat, list[Message]] | None = None
+        self.templates = templates
+        self._client = LLMClient(endpoint, retry, reply_format, context_tokens)
+        self._switches = switches
+        self._written: tuple[Request, ReplyFormat, int | None, list[Message]] | None = None
         """The prompt that was written last."""
 
     def template(self, request: Request) -> str:
-        return template_hash(request.template, contract_named(request.contract))
+        return self.templates.hash(request.template, contract_named(request.contract))
 
     def worst_case(self, request: Request) -> tuple[int, float]:
-        tokens, usd = self._client.worst_case(lambda form: self._messages(request, form))
+        tokens, usd = self._client.worst_case(self.prompt(request))
         return tokens, usd or 0.0
+
+    def prompt(self, request: Request) -> Prompt:
+        """The prompt of a request for each reply format."""
+        return lambda form, most_tokens: self._messages(request, form, most_tokens)
 
     async def ask(self, request: Request, observer: AttemptObserver, first_attempt: int) -> Reply:
         return await self._client.complete(
-            lambda form: self._messages(request, form),
+            self.prompt(request),
             temperature=request.temperature,
             seed=derive(request.seed, "reply", request.step),
             observer=observer,
             first_attempt=first_attempt,
         )
 
-    def _messages(self, request: Request, form: ReplyFormat) -> list[Message]:
+    def _messages(self, request: Request, form: ReplyFormat, most_tokens: int | None) -> list[Message]:
         """The prompt, which is written once for the budget and all attempts of a request."""
-        if self._written is None or self._written[0] is not request or self._written[1] != form:
-            self._written = request, form, messages(request, form)
-        return self._written[2]
+        if self._written is None or self._written[0] is not request or self._written[1:3] != (form, most_tokens):
+            made = messages(request, form, self.templates, self._switches, most_tokens)
+            self._written = request, form, most_tokens, made
+        return self._written[3]
 
     async def __aenter__(self) -> Self:
         return self
@@ -203,47 +224,6 @@ class ModelProposer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._client.aclose()
-
-
-def messages(request: Request, form: ReplyFormat) -> list[Message]:
-    """The prompt of a request. Equal requests give equal prompts."""
-    briefing = Briefing(
-        contract=contract_named(request.contract),
-        task=TaskView(request.task, request.metric, noise=request.noise),
-        parents=[_view(p) for p in request.parents],
-        landmarks=[_landmark(p) for p in request.landmarks],
-        wanted=", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in request.wanted.items()),
-        turns=[_turn(t) for t in request.turns],
-    )
-    return render(request.template, briefing, form)
-
-
-def _view(parent: Parent) -> ParentView:
-    score = parent.score[1] if parent.score else None
-    return ParentView(
-        code=parent.code,
-        name=parent.name,
-        thought=parent.thought,
-        fitness=score.mean if score else None,
-        standard_error=score.standard_error if score else None,
-        seeds=score.seeds if score else 0,
-        pooled=score.pooled if score else False,
-        descriptors=parent.descriptors,
-        # Line numbers refer to the source. If the code is printed from the graph, they would point to other lines.
-        findings=[f for f in parent.findings if parent.graph is None or f.line is None],
-        failure="; ".join(f"{e.reason}: {e.detail}" for e in parent.failures),
-    )
-
-
-def _landmark(parent: Parent) -> LandmarkView:
-    score = parent.score[1] if parent.score else None
-    if score is None:
-        return LandmarkView(parent.name, None)
-    return LandmarkView(parent.name, score.mean, score.standard_error, score.seeds, score.pooled)
-
-
-def _turn(turn: Turn) -> ChatTurn:
-    return ChatTurn(turn.reply, turn.fitness, turn.failure)
 
 
 def _read_text(reply: str, contract: Contract) -> Suggestion | Unusable:

@@ -12,6 +12,7 @@ from analysis.recorded import refusing
 from archive.query import Reader
 from archive.records import EvaluationRow, FindingRow, Operator, Role
 from evo.config.schema import Config
+from evo.proposing.context import NOTHING, Context, context_of
 from evo.proposing.reply.reply import ParsedReply
 from evo.search.individuals import Individual, Score
 from evo.search.operators import BY_NAME, CHAT, SAMPLE
@@ -81,6 +82,8 @@ class Request:
     wanted: Mapping[str, str]
     """For explore: descriptor values that no measured loss has together, as a target."""
     seen_event: int
+    context: Context = NOTHING
+    """What the prompt tells of the run. Empty where no prompt is rendered."""
 
     @property
     def references(self) -> dict[str, Any]:
@@ -88,8 +91,11 @@ class Request:
         return {"island": self.island, "parents": [{"id": p.id, "role": p.role} for p in self.parents]}
 
 
-def request_for(population: Population, step: int, reader: Reader) -> Request:
-    """The request of a step: operator and parents selected from the population. Deterministic."""
+def request_for(population: Population, step: int, reader: Reader, *, prompted: bool = False) -> Request:
+    """The request of a step: operator and parents selected from the population. Deterministic.
+
+    `prompted`: with the context for a prompt, which the built-in proposer does not need.
+    """
     config, past = population.config, reader.as_of(population.seen)
     chat, sample = config.search.chat, config.search.sample
     settings = selection_settings(config)
@@ -100,6 +106,11 @@ def request_for(population: Population, step: int, reader: Reader) -> Request:
         choice = _next_turn(population) if chat else _without_parents(rng, settings)
     operator = BY_NAME[choice.operator]
     role, aimed = operator.role, config.search.mode == "population" and not operator.needs_parents
+    known = () if sample else tuple(id for id in _seed_losses(population) if id not in choice.parents)
+    context = NOTHING
+    if prompted:
+        shown = (*choice.parents, *known)
+        context = context_of(population, settings, choice.operator, choice.parents, shown, past)
     return Request(
         step=step,
         seed=config.seed,
@@ -112,14 +123,11 @@ def request_for(population: Population, step: int, reader: Reader) -> Request:
         island=choice.island,
         temperature=choice.temperature,
         parents=tuple(_parent(population, id, role, past) for id in choice.parents),
-        landmarks=tuple(
-            _parent(population, id, role, past)
-            for id in (() if sample else _seed_losses(population))
-            if id not in choice.parents
-        ),
+        landmarks=tuple(_parent(population, id, role, past) for id in known),
         turns=tuple(_turns(population, past)) if chat else (),
         wanted=gap(population.members, stream(config.seed, "gap", step), settings) if aimed else {},
         seen_event=population.seen,
+        context=context,
     )
 
 

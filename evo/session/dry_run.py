@@ -12,9 +12,10 @@ from archive.records import Operator, Role
 from evo.campaign.backlog import GivenLoss
 from evo.config.rundir import RunDirError
 from evo.config.schema import AMOUNTS, Config
-from evo.proposing.prompting import MAX_CHAT, MAX_CODE_SHOWN
-from evo.proposing.propose import Proposer, make_proposer, messages
-from evo.proposing.reply.reply import ReplyFormat
+from evo.proposing.briefing import prompt_of
+from evo.proposing.context import Context
+from evo.proposing.prompting import MAX_CHAT, MAX_CODE_SHOWN, Templates
+from evo.proposing.propose import Proposer, make_proposer
 from evo.proposing.request import Parent, Request, Turn
 from evo.search.budget_split import budget_forecast
 from evo.search.operators import BY_NAME, CHAT, SAMPLE
@@ -86,7 +87,7 @@ def _described(
         *(f"  {one_line(loss.name)} ({one_line(loss.provenance.words)}): accepted" for loss in own),
         "",
         "A first prompt (the built-in proposer gets the same request as data, not as text):",
-        *(f"--- {m.role}\n{m.content}" for m in messages(request, ReplyFormat.JSON)),
+        *(f"--- {m.role}\n{m.content}" for m in prompt_of(request, config, Templates.of(config.prompt.templates))),
         "---",
         "",
         *_cost(config, info, population, proposer, request),
@@ -110,7 +111,7 @@ def _first_request(config: Config, population: Population) -> Request:
         step=1, seed=config.seed, task=info.name, contract=info.contract, metric=info.metric, noise=None, operator=operator.name,
         template=CHAT if chat else SAMPLE if sample else operator.prompt, island=0, temperature=config.llm.temperatures[0],
         parents=tuple(_parent(i, name, operator.role) for i, name in enumerate(names, 1)), landmarks=(), turns=(), wanted={},
-        seen_event=0,
+        seen_event=0, context=Context(facts=info.facts, baseline=population.baseline_name or ""),
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from archive.spending import TO_JUDGE, TO_PROPOSER
 from evo.config.schema import Config
+from evo.proposing.prompting import TemplateFault
 from evo.proposing.propose import BuiltinProposer, Proposer, asks_a_model, make_proposer
 from evo.session.ping import Pinged, ping
 from fitness.chat.costs import Usage
@@ -164,6 +165,8 @@ def _endpoints(
             proposer, which = make_proposer(config)
         except LLMError as error:
             faults.append(_fault(LLM, error))
+        except TemplateFault as error:
+            faults.append(Fault("", str(error)))
     if proposer.endpoint:
         endpoints[LLM] = proposer.endpoint
     for service in info.services:

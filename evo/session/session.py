@@ -29,6 +29,7 @@ from evo.config.rundir import RunDir, RunDirError, open_run
 from evo.config.schema import Config
 from evo.display.console import Console
 from evo.display.progress import watching
+from evo.proposing.prompting import Templates
 from evo.proposing.propose import Proposer, templates
 from evo.search.budget_split import budget_forecast
 from evo.search.duplicates import DuplicateIndex
@@ -83,6 +84,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None], seed_fro
     cleared = None if there(RunDir(path).archive) else preflight(config, info)  # before anything is created
     rundir, archive, resumed = open_run(path, config, info, templates(config, info.contract), population.baseline_name)
     with archive, Reader.open(rundir.archive) as reader:
+        Templates.of(config.prompt.templates).keep(rundir.templates)
         _log_to(rundir.log)
         say = _logged(say)
         population.advance(reader)

@@ -25,6 +25,11 @@ class Message:
     content: str
 
 
+def tokens_bound(messages: Sequence[Message]) -> int:
+    """An upper bound on the tokens of messages in English and code: one per three characters."""
+    return sum(len(message.content) // 3 + 8 for message in messages)
+
+
 class Concession(StrEnum):
     """A parameter or part of a request that an endpoint does not accept."""
 

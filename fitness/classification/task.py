@@ -48,6 +48,7 @@ def info(options: TaskOptions) -> TaskInfo:
         learning_rate=options.learning_rate,
         deviation=DEVIATION if options == Options() else None,
         items_error=ITEMS_ERROR if options == Options() else None,
+        facts=_facts(options),
     )
 
 
@@ -106,6 +107,24 @@ class ClassificationTask:
         self.prepare()
         assert self._runner is not None
         return self._runner.score(graph, chosen, seed, learning_rate or self.options.learning_rate)
+
+
+def _facts(options: Options) -> dict[str, str]:
+    model = f"a perceptron, hidden width {options.hidden}"
+    data = "scikit-learn's digits, 8 x 8 grey values, 10 classes"
+    if options.dataset == "cifar10":
+        model, data = "a residual network", "CIFAR-10, 32 x 32 colours, 10 classes"
+    short = min(options.short_epochs, options.epochs) * options.steps_per_epoch
+    return {
+        "model": model,
+        "data": f"{data}; {options.train_items} training items",
+        "label noise": f"{100 * options.label_noise:g} % of the training labels are replaced by another class",
+        "training": (
+            f"{options.epochs * options.steps_per_epoch} optimiser steps ({options.epochs} passes, batches of "
+            f"{options.batch_size} items); a first selection uses {short} steps"
+        ),
+        "optimiser": f"AdamW, peak learning rate {options.learning_rate:g}, cosine to zero",
+    }
 
 
 def _rungs(options: Options) -> dict[str, Rung]:

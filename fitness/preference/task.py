@@ -73,6 +73,7 @@ def info(options: TaskOptions) -> TaskInfo:
         preparation_seconds=PREPARATION_SECONDS,
         offline=_offline(options),
         services=_services(options),
+        facts=_facts(options),
     )
 
 
@@ -221,6 +222,36 @@ def _shown(*evaluations: PairEvaluation | RewardModelEvaluation | JudgeEvaluatio
             case JudgeEvaluation():
                 found |= {"win_rate": "win rate", "kl_per_sequence": "KL (nats)"}
     return found
+
+
+def _facts(options: Options) -> dict[str, str]:
+    """What a proposer should know of a training, by name; all of it follows from the options.
+
+    Paths are left out: only the last part of a model's or data set's name is given.
+    """
+    trained = f"a LoRA adapter of rank {options.lora.r} is trained" if options.lora else "all weights are trained"
+    steps, short = options.full_steps, min(options.short_steps, options.full_steps)
+    found = {
+        "model": f"{_last_part(options.model)}, a causal language model; {trained}",
+        "data": f"{_last_part(options.data)}; {options.pairs} training pairs per seed",
+        "training": (
+            f"{steps} optimiser steps (passes over the pairs: {options.epochs}, batches of {options.batch_size} pairs); a first "
+            f"selection uses {short} steps"
+        ),
+        "optimiser": (
+            f"{options.optimizer}, peak learning rate {options.learning_rate:g}, {100 * options.warmup:g} % warm-up, cosine to "
+            f"zero, gradient norm clipped at {options.max_grad_norm:g}"
+        ),
+        "beta": f"{options.beta:g} per nat",
+        "longest prompt plus completion": f"{options.max_length} tokens",
+    }
+    if isinstance(options.evaluation, RewardModelEvaluation):
+        found["weight of the KL term"] = f"{options.evaluation.kl_weight:g} of reward per nat of KL per sequence"
+    return found
+
+
+def _last_part(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2] or path
 
 
 def _rungs(options: Options) -> dict[str, Rung]:

@@ -21,6 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fitness.sentiment.facts import facts_of
 from fitness.sentiment.options import Options
 from fitness.sentiment.worlds import EMBEDDED
 from fitness.task.protocol import EvaluationFailed, Rung, SeedResult, TaskInfo, TaskOptions
@@ -57,6 +58,7 @@ def info(options: TaskOptions) -> TaskInfo:
         learning_rate=options.learning_rate,
         deviation=world.deviation if options == Options(world=world.name) else None,
         opening=f"World {world.name}: {world.structure}.",
+        facts=facts_of(options),
     )
 
 

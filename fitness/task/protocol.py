@@ -89,6 +89,9 @@ class TaskInfo:
     items_error: float | None = None  # standard error of that difference from the test items that all seeds share
     counted: Callable[[], int | None] = lambda: None  # computes `judged`; reads local data
     opening: str = ""  # one line that a run shows as it begins: what is special about the task as it is configured
+    facts: Mapping[str, str] = field(
+        default_factory=dict
+    )  # facts of a training for prompts: model, data, optimiser, ...
     origin: str = ""  # of a plugin: its package and entry point, or its file; set by evopo
     version: str = ""  # of a plugin: its package's version, or the digest of its file; set by evopo, to detect changes
 

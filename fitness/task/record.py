@@ -72,6 +72,10 @@ class TaskRecord:
         if not isinstance(info, TaskInfo):
             raise TaskError(f"{self}: info(options) should return a TaskInfo, but returned {_kind(info)}")
         self._check_rungs(info)
+        if not isinstance(info.facts, Mapping) or not all(
+            isinstance(t, str) for pair in info.facts.items() for t in pair
+        ):
+            raise TaskError(f"{self}: TaskInfo.facts should be texts by their names, got {_kind(info.facts)}")
         try:
             contract_named(info.contract)
         except ValueError as error:

@@ -65,7 +65,15 @@ def finding(violation: Violation, source: str, contract: Contract) -> Finding:
         remedy = rule.remedy + suggestion(excerpt) + rule.example
     elif violation.code == "SBX126" and excerpt in ("np", "numpy"):
         remedy = "Only constants of numpy are available, after an import. Write: `math.pi`, and use torch's functions for tensors"
+    elif violation.code == "SBX126" and not (contract.swap and excerpt in _MARGINS):
+        remedy = (
+            f"{rule.remedy} Write: `{_name(excerpt)} = 0.5` above its use, if it is a constant, with the intended value"
+        )
     return Finding(violation.code, Severity.REFUSE, message, remedy, line, column, excerpt)
+
+
+_MARGINS = ("rho", "margin", "log_ratio_margin")
+"""Names that a preference loss probably uses for the margin rho."""
 
 
 def note(violation: Violation, source: str, contract: Contract) -> Finding | None:

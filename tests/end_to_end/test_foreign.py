@@ -50,6 +50,7 @@ READING = {
         ["autopsy", "DIR", "7", "--dry-run", "--config", "DIR/config.yaml"],
         ["autopsy", "DIR", "7", "--dry-run", "--rung", STEERING.replace("\0", "")],
     ],
+    "prompt": [["prompt", "DIR"], ["prompt", "DIR", "--operator", "combine", "--format", "json"]],
     "run": [
         ["run", "--dir", "DIR", *QUICK, "--dry-run", "--offline"], ["run", "DIR/config.yaml", "--dry-run", "--offline"],
         ["run", "--set", f"{STEERING.replace(chr(0), '')}=1"], ["run", "--set", f"name={STEERING.replace(chr(0), '')}"],
@@ -335,7 +336,7 @@ COMMANDS = (
     ["status"], ["ls"], ["show"], ["show", "1"], ["show", "7", "--prompt", "--reply", "--curves"], ["show", "5", "--as", "json"],
     ["show", "--step", "2", "--prompt", "--reply"], ["report", "--no-pictures"], ["export", "--format", "graphml"],
     ["export", "--format", "gexf"], ["export", "--format", "dot"], ["export", "--format", "csv"],
-    ["export", "--format", "cytoscape"], ["replay"],
+    ["export", "--format", "cytoscape"], ["replay"], ["prompt", "--operator", "combine"],
 )  # fmt: skip
 DRY = ["run", *QUICK, "--set", "budget.proposals=8", "--dry-run", "--offline"]
 

@@ -75,7 +75,7 @@ def _both(first: VerifiedGraph, second: VerifiedGraph) -> tuple[Builder, Value, 
 def _constant(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple[VerifiedGraph, str, str]:
     builder, a, b = _both(first, second)
     w = uniform(rng, 0.15, 0.85)
-    return builder.finish(w * a + (1.0 - w) * b), f"Took {w:g} of {{a}} and {1 - w:.3g} of {{b}}", "mix"
+    return builder.finish(w * a + (1.0 - w) * b), f"Added {w:g} times {{a}} and {1 - w:.3g} times {{b}}", "mix"
 
 
 def _gated(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple[VerifiedGraph, str, str]:
@@ -86,7 +86,7 @@ def _gated(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple[Ve
     detached = rng.random() < 0.75
     if detached:
         gate = gate.detach()
-    words = f"Passed from {{a}} to {{b}} by {'a detached ' if detached else ''}sigmoid({k:g} (x - {m:g}))"
+    words = f"Changed from {{a}} to {{b}} with the weight {'detached ' if detached else ''}sigmoid({k:g} (x - {m:g}))"
     return builder.finish((1.0 - gate) * a + gate * b), words, "gate"
 
 
@@ -96,7 +96,7 @@ def _adaptive(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple
     statistic, value = batch_statistic(rng, grammar_of(first.contract).margin(builder))
     k, m = log_uniform(rng, 0.5, 6.0), uniform(rng, 0.0, 1.0)
     gate = (k * (value - m)).sigmoid().detach()
-    words = f"Passed from {{a}} to {{b}} as the batch's {statistic} of x passes {m:g} (slope {k:g})"
+    words = f"Changed from {{a}} to {{b}} where the batch's {statistic} of x exceeds {m:g} (slope {k:g})"
     return builder.finish((1.0 - gate) * a + gate * b), words, "adapt"
 
 
@@ -104,13 +104,13 @@ def _stepped(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple[
     builder, a, b = _both(first, second)
     m = uniform(rng, -0.3, 0.6)
     ahead = grammar_of(first.contract).margin(builder).apply("gt", m)
-    return builder.finish(builder.op("where", ahead, a, b)), f"Took {{a}} where x > {m:g}, else {{b}}", "step"
+    return builder.finish(builder.op("where", ahead, a, b)), f"Used {{a}} where x > {m:g}, else {{b}}", "step"
 
 
 def _extreme(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple[VerifiedGraph, str, str]:
     builder, a, b = _both(first, second)
     name, tag = rng.choice((("maximum", "max"), ("maximum", "max"), ("minimum", "min"), ("logaddexp", "smoothmax")))
-    return builder.finish(a.apply(name, b)), f"Took the {tag} of {{a}} and {{b}}", tag
+    return builder.finish(a.apply(name, b)), f"Used the {tag} of {{a}} and {{b}}", tag
 
 
 def _grafted(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple[VerifiedGraph, str, str]:
@@ -124,7 +124,7 @@ def _grafted(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple[
     builder = Builder(first.contract)
     part = builder.graft(LossGraph(second.contract, second.nodes[: j + 1], j))[j]
     loss = builder.graft(first, {i: part})[first.output]
-    words = f"Put the {second.nodes[j].op} of {{b}} in the place of the {first.nodes[i].op} of {{a}}"
+    words = f"Replaced the {first.nodes[i].op} of {{a}} by the {second.nodes[j].op} of {{b}}"
     return builder.finish(loss), words, "graft"
 
 
@@ -138,7 +138,11 @@ def _interpolated(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> t
     share = uniform(rng, -0.5, 1.5)
     moved = {u: rounded(a * (b / a) ** share) for u, (a, b) in pairs.items()}
     change = {u: partial(_replaced, value) for u, value in moved.items()}
-    return edited(first, change), f"Put the constants of {{a}} {share:g} of the way to those of {{b}}", "between"
+    return (
+        edited(first, change),
+        f"Moved the constants of {{a}} by {share:g} of their distance to those of {{b}}",
+        "between",
+    )
 
 
 def _constant_or_zero(graph: VerifiedGraph, use: Use) -> float:

@@ -49,7 +49,7 @@ def _grown(rng: Random, grammar: Grammar) -> GeneticProposal:
     return GeneticProposal(
         graph=builder.finish(piece.value),
         name=named(piece.tag),
-        thought=f"Grew {piece.words}{meaning}.",
+        thought=f"Built {piece.words}{meaning}.",
     )
 
 

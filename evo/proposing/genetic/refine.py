@@ -39,7 +39,7 @@ def refine(rng: Random, contract: str, parents: Sequence[Parent], rules: Collect
         change = _attempt(mutation, rng, parent.graph)
         if change is not None:
             graph, words, tag = change
-            return GeneticProposal(graph, named(stem(parent.name), tag), f"Of {parent.name}: {words}.")
+            return GeneticProposal(graph, named(stem(parent.name), tag), f"From {parent.name}: {words}.")
     raise AssertionError("a term can be added to every verified graph below the size limit")
 
 
@@ -67,7 +67,7 @@ def _constant(rng: Random, graph: VerifiedGraph) -> Change | None:
     old = constant_at(graph, use)
     new = _near(rng, old)
     reader = graph.nodes[use.node].op
-    words = f"changed the constant {old:g} in a {reader} to {new:g}"
+    words = f"changed the constant {old:g} of the operation {reader} to {new:g}"
     return edited(graph, {use: lambda value: value.builder.const(new)}), words, "tuned"
 
 
@@ -146,7 +146,7 @@ def _attribute(rng: Random, graph: VerifiedGraph) -> Change | None:
     node = graph.nodes[i]
     old = float(node.attrs[name])
     new = min(high, max(low, _near(rng, old) if old else log_uniform(rng, low, high)))
-    words = f"changed the {name} of a {node.op} from {old:g} to {new:g}"
+    words = f"changed {name} of the operation {node.op} from {old:g} to {new:g}"
     attrs = {**node.attrs, name: new}
     return exchanged(graph, i, lambda operands: operands[0].builder.op(node.op, *operands, **attrs)), words, "tuned"
 
@@ -160,7 +160,7 @@ def _relative(rng: Random, graph: VerifiedGraph) -> Change | None:
     new = rng.choice(_RELATIVES[node.op])
     # Attributes carry over where both operations have them: the axis of a mean is the axis of the median.
     kept = {k: v for k, v in node.attrs.items() if k in OPERATIONS[new].attrs and k not in ("beta", "delta", "alpha")}
-    words = f"put {new} in the place of {node.op}"
+    words = f"replaced {node.op} by {new}"
     return (
         exchanged(graph, i, lambda operands: operands[0].builder.op(new, *operands, **kept)),
         words,
@@ -217,7 +217,7 @@ def _shift(rng: Random, graph: VerifiedGraph) -> Change | None:
         distance = sign * m if scaled else (sign * m) / value.builder.input("beta")
         return value - distance
 
-    words = f"asked for {abs(m):g} {'more' if m > 0 else 'less'} of {_where(graph, uses)}"
+    words = f"required {abs(m):g} {'more' if m > 0 else 'less'} of {_where(graph, uses)}"
     return edited(graph, dict.fromkeys(uses, moved)), words, "margin"
 
 
@@ -226,7 +226,7 @@ def _squash(rng: Random, graph: VerifiedGraph) -> Change | None:
     if found is None or not found[2]:
         return None
     s = log_uniform(rng, 1.0, 6.0)
-    words = f"let {_where(graph, found[0])} grow like {s:g} asinh(x / {s:g})"
+    words = f"made {_where(graph, found[0])} grow as {s:g} asinh(x / {s:g}) does"
     return edited(graph, dict.fromkeys(found[0], lambda value: s * (value / s).apply("asinh"))), words, "squash"
 
 
@@ -235,7 +235,7 @@ def _centre(rng: Random, graph: VerifiedGraph) -> Change | None:
     if found is None:
         return None
     a = uniform(rng, 0.1, 0.8)
-    words = f"took {a:g} of its batch mean from {_where(graph, found[0])}"
+    words = f"subtracted {a:g} times its batch mean from {_where(graph, found[0])}"
     change = edited(graph, dict.fromkeys(found[0], lambda value: value - a * value.apply("mean").detach()))
     return change, words, "centred"
 
@@ -280,7 +280,7 @@ def _weight(rng: Random, graph: VerifiedGraph) -> Change | None:
         return None
     weight = grammar.draw(rng, grammar.weights, builder)
     loss = builder.graft(graph)[graph.output]
-    return builder.finish(weight.value * loss), f"weighed each item by {weight.words}", weight.tag
+    return builder.finish(weight.value * loss), f"weighted each item by {weight.words}", weight.tag
 
 
 def _share(rng: Random, graph: VerifiedGraph) -> Change | None:
@@ -288,7 +288,7 @@ def _share(rng: Random, graph: VerifiedGraph) -> Change | None:
     piece = choose(rng, UNBOUNDED)(rng, grammar.margin(builder))
     w = uniform(rng, 0.1, 0.4)
     loss = builder.graft(graph)[graph.output]
-    words = f"gave {w:g} of it to [{piece.words}]"
+    words = f"replaced the share {w:g} of it by [{piece.words}]"
     return builder.finish((1.0 - w) * loss + w * piece.value), words, f"with_{piece.tag}"
 
 
@@ -323,7 +323,7 @@ def _simplify(rng: Random, graph: VerifiedGraph) -> Change | None:
     if not found:
         return None
     use, change = rng.choices(found, [graph.operations - c.operations for _, c in found])[0]
-    words = f"kept one side of its {graph.nodes[use.node].op} ({graph.operations} to {change.operations} operations)"
+    words = f"kept one operand of its {graph.nodes[use.node].op} ({graph.operations} to {change.operations} operations)"
     return change, words, "simpler"
 
 

@@ -45,7 +45,7 @@ def repair(rng: Random, contract: str, parents: Sequence[Parent], rules: Collect
     return GeneticProposal(
         graph,
         named(stem(refused.name), "mended"),
-        f"Mended {refused.name}: {' and '.join(dict.fromkeys(done))}.",
+        f"Repaired {refused.name}: {' and '.join(dict.fromkeys(done))}.",
     )
 
 
@@ -177,14 +177,14 @@ def _shared(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | No
     piece = choose(rng, UNBOUNDED)(rng, grammar.margin(builder))
     loss = builder.graft(graph)[graph.output]
     k = log_uniform(rng, 0.2, 1.0)
-    return builder.finish(loss + k * piece.value), f"added {k:g} of [{piece.words}] so that every item is pulled"
+    return builder.finish(loss + k * piece.value), f"added {k:g} of [{piece.words}] so that every item has a gradient"
 
 
 def _replaced(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str]:
     """Replace the whole loss, if it is too large for any addition."""
     grammar, builder = grammar_of(graph.contract), Builder(graph.contract)
     piece = choose(rng, UNBOUNDED)(rng, grammar.margin(builder))
-    return builder.finish(piece.value), f"put [{piece.words}] in its place"
+    return builder.finish(piece.value), f"replaced it by [{piece.words}]"
 
 
 def _attached(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | None:
@@ -217,7 +217,7 @@ def _opposed(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | N
     loss = builder.graft(graph)[graph.output]
     w = uniform(rng, 0.05, 0.3)
     piece = choose(rng, UNBOUNDED)(rng, grammar.margin(builder))
-    words = f"kept {w:g} of it beside [{piece.words}], which tells the two completions apart"
+    words = f"kept {w:g} of it beside [{piece.words}], which distinguishes the two completions"
     return builder.finish(w * loss + piece.value), words
 
 
@@ -238,7 +238,9 @@ def _orderless(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] |
             values.append(builder.append(Node(node.op, tuple(o.index for o in operands), node.attrs)))
     if not touched:
         return None
-    return builder.finish(values[graph.output]), f"took out {', '.join(sorted(set(touched)))}, which order the batch"
+    return builder.finish(
+        values[graph.output]
+    ), f"removed {', '.join(sorted(set(touched)))}, which depend on the order of the batch"
 
 
 def _rounded(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | None:
@@ -262,7 +264,7 @@ def _softened(rng: Random, graph: VerifiedGraph) -> tuple[VerifiedGraph, str] | 
         return None
     s = log_uniform(rng, 2.0, 8.0)
     graph = edited(graph, dict.fromkeys(uses, lambda value: s * (value / s).apply("asinh")))
-    return graph, f"let the margin grow like {s:g} asinh(x / {s:g})"
+    return graph, f"made the margin grow as {s:g} asinh(x / {s:g}) does"
 
 
 _NUMERIC = (_guarded, _softened)

@@ -209,7 +209,9 @@ def blend(rng: Random, x: Value, first: Piece, second: Piece) -> Piece:
 def _constant(rng: Random, x: Value, first: Piece, second: Piece) -> Piece:
     w = uniform(rng, 0.2, 0.8)
     value = w * first.value + (1.0 - w) * second.value
-    return Piece(value, f"{w:g} of [{first.words}] and {1 - w:.3g} of [{second.words}]", f"{first.tag}_{second.tag}")
+    return Piece(
+        value, f"{w:g} times [{first.words}] plus {1 - w:.3g} times [{second.words}]", f"{first.tag}_{second.tag}"
+    )
 
 
 def _gated(rng: Random, x: Value, first: Piece, second: Piece) -> Piece:
@@ -219,7 +221,7 @@ def _gated(rng: Random, x: Value, first: Piece, second: Piece) -> Piece:
     if detached:
         gate = gate.detach()
     value = _mixed(gate, first, second)
-    words = f"[{first.words}] passing into [{second.words}] by {'a detached ' if detached else ''}sigmoid({k:g} x)"
+    words = f"[{first.words}] changing to [{second.words}] with the weight {'detached ' if detached else ''}sigmoid({k:g} x)"
     return Piece(value, words, f"gated_{first.tag}_{second.tag}")
 
 
@@ -227,7 +229,9 @@ def _by_batch(rng: Random, x: Value, first: Piece, second: Piece) -> Piece:
     statistic, value = batch_statistic(rng, x)
     k, m = log_uniform(rng, 0.5, 5.0), uniform(rng, 0.0, 1.0)
     gate = (k * (value - m)).sigmoid().detach()
-    words = f"[{first.words}] passing into [{second.words}] as the batch's {statistic} of x passes {m:g} (slope {k:g})"
+    words = (
+        f"[{first.words}] changing to [{second.words}] where the batch's {statistic} of x exceeds {m:g} (slope {k:g})"
+    )
     return Piece(_mixed(gate, first, second), words, f"adaptive_{first.tag}_{second.tag}")
 
 

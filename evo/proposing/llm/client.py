@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol
 
-from evo.proposing.llm.wire import RESPONSE_FORMAT, format_after
+from evo.proposing.llm.wire import format_after, response_format
 from evo.proposing.reply.reply import ReplyFormat
 from fitness.chat.client import ask_async, async_client
 from fitness.chat.costs import Usage
@@ -32,6 +32,7 @@ from fitness.chat.request import (
     as_taken,
     concession_for,
     request_arguments,
+    tokens_bound,
 )
 from fitness.chat.text import printable
 
@@ -40,8 +41,11 @@ logger = logging.getLogger(__name__)
 _NEEDLESS: Concessions = frozenset(Concession) - {Concession.MAX_COMPLETION_TOKENS}
 """Options that may be dropped for a proposal. The limit of its length may not: budgets depend on it."""
 
-Prompt = Sequence[Message] | Callable[[ReplyFormat], Sequence[Message]]
-"""Messages, or a function that renders them for the reply format that the endpoint supports."""
+Prompt = Sequence[Message] | Callable[[ReplyFormat, int | None], Sequence[Message]]
+"""Messages, or a function that renders them for a reply format and, where possible, in at most so many tokens."""
+
+SHORTER = 0.8
+"""Length of the next try of a prompt that was too long for the model, as a fraction of its length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +84,24 @@ class AttemptObserver(Protocol):
 class LLMClient:
     """Client for one endpoint; several requests may be in progress. An async context manager."""
 
-    def __init__(self, endpoint: Endpoint, retry: Retry | None = None) -> None:
-        """Raises LLMError (MISSING_PACKAGE, CONFIGURATION) if no client can be created."""
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        retry: Retry | None = None,
+        reply_format: ReplyFormat = ReplyFormat.JSON,
+        context_tokens: int | None = None,
+    ) -> None:
+        """`context_tokens`: the model's context, prompt and reply together; None if unknown.
+
+        Raises LLMError (MISSING_PACKAGE, CONFIGURATION) if no client can be created.
+        """
         self.endpoint = endpoint
+        self._wanted = reply_format
+        self._most_tokens = None if context_tokens is None else max(0, context_tokens - endpoint.max_tokens)
         self._retry = retry or Retry()
-        self._conceded: Concessions = frozenset()
+        self._told_shortened = False
+        fenced = frozenset({Concession.RESPONSE_FORMAT})
+        self._conceded: Concessions = fenced if reply_format is ReplyFormat.FENCED else frozenset()
         self._gate = Gate()
         self._answers = False
         """Whether any reply has arrived."""
@@ -109,11 +126,11 @@ class LLMClient:
     @property
     def reply_format(self) -> ReplyFormat:
         """The reply format that is requested at present."""
-        return format_after(self._conceded)
+        return format_after(self._conceded, self._wanted)
 
     def worst_case(self, prompt: Prompt) -> tuple[int, float | None]:
         """Maximum tokens and USD of one attempt, for budgets that count requests in progress."""
-        most = most_for(self.endpoint, _messages(prompt, self.reply_format))
+        most = most_for(self.endpoint, _messages(prompt, self.reply_format, self._most_tokens))
         return most.tokens, most.usd
 
     async def complete(
@@ -140,7 +157,7 @@ class LLMClient:
                 async with self._gate.passage() as passage:
                     await self._quiet()
                     conceded |= self._conceded
-                    messages = as_taken(_messages(prompt, format_after(conceded)), conceded)
+                    messages = as_taken(self._fitting(prompt, conceded, observer), conceded)
                     if observer:
                         observer.started(attempt, self.endpoint.model, messages)
                     reply = await self._attempt(messages, conceded, temperature, seed)
@@ -148,6 +165,8 @@ class LLMClient:
                 wait: float | None
                 if concession := concession_for(error, conceded, needless):
                     conceded, wait = conceded | {concession}, 0.0
+                elif error.kind is ErrorKind.TOO_LONG and self._shortens(prompt, messages, conceded, observer):
+                    wait = 0.0
                 elif (wait := self._crowded(error, passage, failures + 1, observer)) is not None:
                     failures = 0
                 else:
@@ -170,8 +189,9 @@ class LLMClient:
         endpoint, where = self.endpoint, self.endpoint.where
         began = time.monotonic()
         request = request_arguments(
-            endpoint, messages, conceded, temperature=temperature, seed=seed, response_format=RESPONSE_FORMAT
-        )
+            endpoint, messages, conceded, temperature=temperature, seed=seed,
+            response_format=None if self._wanted is ReplyFormat.FENCED else response_format(self._wanted),
+        )  # fmt: skip
         content, content_type = await ask_async(self._sdk, endpoint, request)
         answer = read_answer(where, content, content_type, endpoint.prices)
         return Reply(
@@ -181,8 +201,33 @@ class LLMClient:
             tokens_out=answer.tokens_out,
             usd=_usd(endpoint, messages, answer),
             seconds=time.monotonic() - began,
-            reply_format=format_after(conceded),
+            reply_format=format_after(conceded, self._wanted),
         )
+
+    def _fitting(self, prompt: Prompt, conceded: Concessions, observer: AttemptObserver | None) -> Sequence[Message]:
+        """The messages, shortened if they would not fit into the model's context."""
+        form = format_after(conceded, self._wanted)
+        messages = _messages(prompt, form, self._most_tokens)
+        if observer and not self._told_shortened and messages != _messages(prompt, form, None):
+            self._told_shortened = True
+            observer.noted(f"Prompts of more than about {self._most_tokens} tokens are shortened (docs/llm.md).")
+        return messages
+
+    def _shortens(
+        self, prompt: Prompt, sent: Sequence[Message], conceded: Concessions, observer: AttemptObserver | None
+    ) -> bool:
+        """Whether a prompt that was too long becomes shorter in the next try; then later prompts are as short from the start."""
+        if not callable(prompt):
+            return False
+        size = tokens_bound(sent)
+        shorter = as_taken(_messages(prompt, format_after(conceded, self._wanted), int(SHORTER * size)), conceded)
+        if tokens_bound(shorter) >= size:
+            return False
+        self._most_tokens = min(int(SHORTER * size), self._most_tokens or size)
+        self._told_shortened = True
+        text = f"A prompt was longer than the model's context: from now on at most about {self._most_tokens} tokens (docs/llm.md)."
+        (observer.noted if observer else logger.warning)(text)
+        return True
 
     def _wait(self, error: LLMError, failures: int) -> float | None:
         """Seconds until the next attempt; None if there is none."""
@@ -265,12 +310,9 @@ class LLMClient:
 
 
 def most_for(endpoint: Endpoint, messages: Sequence[Message]) -> Usage:
-    """Maximum usage of an attempt with these messages.
-
-    The prompt is counted as one token per three characters, an upper bound for English and code.
-    """
-    tokens_in = sum(len(m.content) // 3 + 8 for m in messages)
-    return Usage(tokens_in, endpoint.max_tokens, endpoint.prices.usd(tokens_in, endpoint.max_tokens))
+    """Maximum usage of an attempt with these messages, whose prompt is counted as one token per three characters."""
+    tokens = tokens_bound(messages)
+    return Usage(tokens, endpoint.max_tokens, endpoint.prices.usd(tokens, endpoint.max_tokens))
 
 
 def _usd(endpoint: Endpoint, messages: Sequence[Message], answer: Completion) -> float | None:
@@ -283,5 +325,5 @@ def _usd(endpoint: Endpoint, messages: Sequence[Message], answer: Completion) ->
     return endpoint.prices.usd(tokens_in, tokens_out)
 
 
-def _messages(prompt: Prompt, reply_format: ReplyFormat) -> Sequence[Message]:
-    return prompt(reply_format) if callable(prompt) else prompt
+def _messages(prompt: Prompt, reply_format: ReplyFormat, most_tokens: int | None) -> Sequence[Message]:
+    return prompt(reply_format, most_tokens) if callable(prompt) else prompt

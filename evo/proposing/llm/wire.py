@@ -8,27 +8,40 @@ from typing import Any
 from evo.proposing.reply.reply import MAX_NAME, MAX_THOUGHT, ReplyFormat
 from fitness.chat.request import Concession, Concessions
 
-REPLY_SCHEMA: Mapping[str, Any] = {
-    "type": "object",
-    "properties": {
-        "thought": {
-            "type": "string",
-            "description": f"the hypothesis this loss tests, in two to five sentences, below {MAX_THOUGHT} characters",
-        },
-        "name": {"type": "string", "description": f"a short snake_case name, below {MAX_NAME} characters"},
-        "code": {"type": "string", "description": "the Python source of the one loss function, without a code fence"},
+_CODE: Mapping[ReplyFormat, Mapping[str, Any]] = {
+    ReplyFormat.JSON: {
+        "type": "string",
+        "description": "the Python source of the one loss function, without a code fence",
     },
-    "required": ["thought", "name", "code"],
-    "additionalProperties": False,
-}
-"""JSON schema of a structured reply. `thought` comes first so that the model reasons before it writes code."""
-
-RESPONSE_FORMAT: Mapping[str, Any] = {
-    "type": "json_schema",
-    "json_schema": {"name": "loss_proposal", "strict": True, "schema": REPLY_SCHEMA},
+    ReplyFormat.LINES: {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "the Python source of the one loss function, one string per line, without a code fence",
+    },
 }
 
 
-def format_after(conceded: Concessions) -> ReplyFormat:
-    """The reply format for an endpoint with these concessions."""
-    return ReplyFormat.FENCED if Concession.RESPONSE_FORMAT in conceded else ReplyFormat.JSON
+def response_format(form: ReplyFormat) -> Mapping[str, Any]:
+    """The request option that makes the endpoint enforce a JSON form. Raises KeyError for the fenced form.
+
+    `thought` comes first in the schema so that the model reasons before it writes code.
+    """
+    schema = {
+        "type": "object",
+        "properties": {
+            "thought": {
+                "type": "string",
+                "description": f"the hypothesis this loss tests, in two to five sentences, below {MAX_THOUGHT} characters",
+            },
+            "name": {"type": "string", "description": f"a short snake_case name, below {MAX_NAME} characters"},
+            "code": _CODE[form],
+        },
+        "required": ["thought", "name", "code"],
+        "additionalProperties": False,
+    }
+    return {"type": "json_schema", "json_schema": {"name": "loss_proposal", "strict": True, "schema": schema}}
+
+
+def format_after(conceded: Concessions, wanted: ReplyFormat) -> ReplyFormat:
+    """The reply format for an endpoint with these concessions, where `wanted` was configured."""
+    return ReplyFormat.FENCED if Concession.RESPONSE_FORMAT in conceded else wanted

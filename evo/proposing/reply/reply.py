@@ -12,14 +12,14 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from evo.proposing.reply.code_text import tidied, without_prose_below
 from evo.proposing.reply.fences import Document
 from evo.proposing.reply.lenient_json import START, read_object
 from evo.proposing.reply.line_breaks import restored
-from evo.proposing.reply.signatures import fit
+from evo.proposing.reply.signatures import fit, without_unused
 from fitness.chat.replies.reasoning import without_reasoning
 from fitness.chat.text import printable, unquoted
 from sandbox.contracts.contract import CONTRACTS, Contract
@@ -41,6 +41,8 @@ class ReplyFormat(StrEnum):
 
     JSON = "json"
     """One JSON object with thought, name and code, enforced by the endpoint."""
+    LINES = "lines"
+    """The same with the code as a list of lines, so that no line break can be lost within a string."""
     FENCED = "fenced"
     """Two labelled lines and one fenced code block, for endpoints that cannot enforce JSON."""
 
@@ -77,10 +79,19 @@ class ParseFailure:
 def parse_reply(text: str, contract: Contract | None = None) -> ParsedReply | ParseFailure:
     """The proposal in `text`, or why there is none. Never raises.
 
+    Parameters that the loss does not use and that are no argument of `contract` are removed from its signature.
+
     Looked for in this order: a JSON object with `code` (alone, in a fence, or within prose), a fenced code block, what is
     nearly JSON, bare code. Of several that define a function, those count whose function takes the arguments of `contract`
     (None: of any known one), since an example or a test is no loss; of these the last, since models correct themselves downwards.
     """
+    found = _found(text, contract)
+    if isinstance(found, ParsedReply) and contract is not None:
+        return replace(found, code=without_unused(found.code, contract))
+    return found
+
+
+def _found(text: str, contract: Contract | None) -> ParsedReply | ParseFailure:
     if len(text) > MAX_REPLY:
         return _too_long("reply", len(text), MAX_REPLY)
     written = without_reasoning(text.replace("\r\n", "\n").replace("\r", "\n"))

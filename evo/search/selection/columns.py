@@ -86,6 +86,15 @@ class Members(Sequence[Member]):
         rows = self.rows
         return np.asarray(rows["usable"] & np.isfinite(rows["fitness"]))
 
+    def find(self, candidate_id: int) -> Member | None:
+        """The member with this id; None if there is none."""
+        at = self._position(candidate_id)
+        return None if at is None else self[at]
+
+    def number_of(self, member: Member) -> int | None:
+        """The number of the cell that a member lies in; None if no member of these lies there."""
+        return self._numbers.get(cell(member, self.axes))
+
     def add(self, member: Member, seeds: int = 0) -> None:
         """Add a member at its place in the order of ids."""
         at, n = bisect_left(self._ids, member.candidate_id), len(self._ids)

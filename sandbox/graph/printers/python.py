@@ -41,6 +41,11 @@ def to_expression(graph: VerifiedGraph, index: int, longest: int = 72) -> str:
     return _Printer(graph).expression(index, longest)
 
 
+def body_lines(graph: VerifiedGraph) -> list[str]:
+    """The lines of the printed function's body: assignments, then the return statement."""
+    return _Printer(graph).body()
+
+
 _MATH, _TORCH, _F = "import math", "import torch", "import torch.nn.functional as F"
 
 

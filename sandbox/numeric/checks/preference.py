@@ -134,12 +134,20 @@ def _direction(measured: Measurements) -> list[Finding]:
         points = joined([exact.probes.groups[g] for g in groups])
         push = gradients[1] - gradients[0]
         one = _PAIRS.example(points, _PAIRS.mildest(points, push < -rounding(gradients)))
-        message = f"the loss raises the margin at only {share:.0%} of the probes; it lowers it {_PAIRS.where(one)}"
+        message = f"the loss raises the margin at only {share:.0%} of the probes; it lowers it {_PAIRS.where(one)}{_slopes(exact)}"
         return [numeric_finding("SBX310", message, {"share": share, **one})]
     if share is None:
         return wrong_direction(gradients, "at every probe", {})
     single = np.concatenate([measured.single.gradient(g) for g in ("near", "wide")], axis=1)
     return wrong_direction(single, "in float32", {"precision": "float32"})
+
+
+def _slopes(exact: Measured) -> str:
+    """The slopes of the loss by x = beta * rho at three places, for the message of a wrong direction."""
+    x = inputs.margins(exact.probes.groups["line"]) * inputs.LINE_BETA
+    slope = np.subtract(*exact.gradient("line")) / 2 / inputs.LINE_BETA
+    at = [f"{np.interp(place, x, slope):+.3g} at {place}" for place in (-2, 0, 2)]
+    return f"; its slope by beta rho is {', '.join(at)}, and should be negative"
 
 
 def _at_the_start(measured: Measurements) -> list[Finding]:

@@ -122,9 +122,10 @@ NUMERIC_RULES: tuple[Rule, ...] = (
         "pushes the wrong way",
         "Over nearly the whole range the gradient makes the rejected completion more likely relative to the chosen one (in "
         "classification: the label less likely). The loss probably has the wrong sign.",
-        "Change the sign: the loss must fall as the margin of chosen over rejected grows.",
+        "Change the sign of the margin that the loss is computed from, and nothing else: the loss must fall as the margin of "
+        "chosen over rejected grows (in classification: as the label's score grows).",
         "    return F.softplus(x)\n",
-        line="return F.softplus(-x)  # falls as x grows",
+        line="x = -x  # at the first line after x is computed",
     ),
     _refuse(
         "SBX311",

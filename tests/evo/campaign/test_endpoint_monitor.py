@@ -117,7 +117,6 @@ def search(tmp_path: Path, vetter: VetPool) -> Search:
 
 USELESS: Sequence[tuple[Action, str]] = (
     (Fault.WRONG_CONTENT_TYPE, "a web page"),
-    (Fault.TOO_LONG, "maximum context length is 8192"),
     (Fault.EMPTY_CHOICES, "without any choice"),
     (Status(200, ["no", "completion"]), "no chat completion"),
 )
@@ -135,6 +134,16 @@ def test_answers_of_no_use_count_and_a_few_in_a_row_end_the_session(search: Sear
     assert search.used.proposals == search.snapshot().spending.steps == server.requests
     assert search.next_step() == server.requests + 1, "what was answered is not asked for again"
     assert len(search.shown) == 1 and words in search.shown[0] and "\n" not in search.shown[0]
+
+
+def test_prompts_that_are_too_long_are_shortened_as_far_as_they_can_be_and_then_count(search: Search) -> None:
+    with LoopbackLLM([Fault.TOO_LONG] * 200) as server, pytest.raises(CampaignStopped) as stopped:
+        search.session(server, budget={"proposals": 20}, search={"in_flight": 1})
+    assert "maximum context length is 8192" in str(stopped.value)
+    assert search.used.proposals == FAILURES < server.requests, "each was tried again with a shorter prompt"
+    assert search.next_step() == FAILURES + 1, "what was answered is not asked for again"
+    sizes = [sum(len(m["content"]) for m in body["messages"]) for body in server.bodies]
+    assert sizes[0] > sizes[-1]
 
 
 STOPS: Sequence[tuple[Action, str]] = (

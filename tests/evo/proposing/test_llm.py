@@ -325,7 +325,7 @@ def test_attempts_go_on_counting_where_a_resumed_step_left_off():
 def test_an_observer_is_told_the_words_of_each_attempt_also_when_the_form_of_the_reply_changes():
     async def once(base_url: str) -> Reply:
         async with LLMClient(endpoint(base_url), QUICK) as client:
-            prompt = lambda form: [Message("user", f"Write one, as {form}.")]  # noqa: E731
+            prompt = lambda form, _: [Message("user", f"Write one, as {form}.")]  # noqa: E731
             return await client.complete(prompt, temperature=0.0, observer=log)
 
     log = Log()
@@ -376,7 +376,7 @@ def test_many_requests_in_flight_each_get_their_own_reply():
 
 
 def two_replies(server: LoopbackLLM, **options: Any) -> tuple[Reply, Reply]:
-    def prompt(reply_format: ReplyFormat) -> list[Message]:
+    def prompt(reply_format: ReplyFormat, most_tokens: int | None) -> list[Message]:
         return [Message("user", f"reply as {reply_format}")]
 
     async def twice() -> tuple[Reply, Reply]:
@@ -639,3 +639,62 @@ def test_answers_that_make_no_sense_are_malformed(completion: dict[str, Any]):
 def test_the_scripted_losses_all_differ_and_parse():
     replies = [parse_reply(proposal(valid_loss(i))) for i in range(1, 60)]
     assert len({r.code for r in replies if isinstance(r, ParsedReply)}) == 59
+
+
+# ---- prompts that are too long for the model ----------------------------------------------------------------------------
+
+
+def words_of(_: ReplyFormat, most_tokens: int | None) -> list[Message]:
+    """A prompt of 1,000 letters that can be shortened to 300."""
+    return [Message("user", "a" * max(300, min(1000, 3 * ((most_tokens or 1000) - 8))))]
+
+
+def asked(server: LoopbackLLM, log: Log, context_tokens: int | None = None) -> Reply:
+    async def once() -> Reply:
+        chosen = endpoint(server.base_url, max_tokens=64)
+        async with LLMClient(chosen, QUICK, context_tokens=context_tokens) as client:
+            await client.complete(words_of, temperature=0.7, observer=log)
+            return await client.complete(words_of, temperature=0.7, observer=log)
+
+    return asyncio.run(once())
+
+
+def test_a_prompt_that_the_endpoint_refuses_as_too_long_is_shortened_and_later_ones_are_short_from_the_start():
+    log = Log()
+    with LoopbackLLM([Fault.TOO_LONG, Fault.TOO_LONG]) as server:
+        asked(server, log)
+        sizes = [len(body["messages"][0]["content"]) for body in server.bodies]
+    assert len(sizes) == 4 and sizes[0] == 1000 > sizes[1] > sizes[2] == sizes[3]
+    assert [error.kind for error in log.errors] == [ErrorKind.TOO_LONG] * 2, "each attempt is recorded"
+    assert len(log.notes) == 2 and all("longer than the model's context" in note for note in log.notes)
+
+
+def test_a_prompt_that_cannot_be_shortened_any_more_is_refused_in_the_end():
+    log = Log()
+    with LoopbackLLM([Fault.TOO_LONG] * 20) as server, pytest.raises(LLMError) as caught:
+        asked(server, log)
+    assert caught.value.kind is ErrorKind.TOO_LONG
+    assert log.sent[-1] == [{"role": "user", "content": "a" * 300}]
+
+
+def test_a_known_context_is_kept_from_the_first_request_on():
+    log = Log()
+    with LoopbackLLM() as server:
+        asked(server, log, context_tokens=264)
+        assert [len(body["messages"][0]["content"]) for body in server.bodies] == [576, 576]
+    assert "about 200 tokens are shortened" in log.notes[0]
+
+
+@pytest.mark.parametrize("form", list(ReplyFormat))
+def test_the_endpoint_is_asked_to_enforce_the_form_that_was_configured(form: ReplyFormat):
+    async def once() -> Reply:
+        async with LLMClient(endpoint(server.base_url), QUICK, form) as client:
+            return await client.complete(ASK, temperature=0.7)
+
+    with LoopbackLLM() as server:
+        reply = asyncio.run(once())
+        (body,) = server.bodies
+    assert reply.reply_format is form
+    schema = body.get("response_format", {}).get("json_schema", {}).get("schema", {}).get("properties", {})
+    kinds = {ReplyFormat.JSON: "string", ReplyFormat.LINES: "array", ReplyFormat.FENCED: None}
+    assert schema.get("code", {}).get("type") == kinds[form]

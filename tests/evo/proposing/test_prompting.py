@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from dataclasses import replace
 
 import pytest
@@ -16,17 +15,19 @@ from archive.records import FindingRow
 from evo.proposing.prompting import (
     MAX_CHAT,
     PROMPTED,
-    PROMPTS,
     Briefing,
     ChatTurn,
+    DifferenceView,
     LandmarkView,
+    MeasuredView,
     ParentView,
+    Switches,
     TaskView,
+    TriedView,
     render,
-    template_hash,
 )
 from evo.proposing.reply.reply import ParsedReply, ReplyFormat, parse_reply
-from fitness.chat.request import Message
+from fitness.chat.request import Message, tokens_bound
 from sandbox.child.allowlist.calls import BY_PATH
 from sandbox.contracts.contract import CLASSIFICATION, PREFERENCE
 
@@ -55,7 +56,8 @@ PARENT = ParentView(
 )
 BRIEFING = Briefing(
     contract=PREFERENCE,
-    task=TaskView("sentiment", "reward - 0.02 * KL", setting="A tiny model.", beta=0.1, noise=0.035),
+    task=TaskView("sentiment", "reward - 0.02 * KL", {"model": "A tiny model.", "beta": "0.1"}),
+    measured=MeasuredView(0.035, "dpo", 1.25),
     parents=(PARENT,),
     landmarks=(LandmarkView("dpo", 0.77, 0.02, 4), LandmarkView("ipo", 0.6, 0.035, 1, pooled=True)),
 )
@@ -77,7 +79,8 @@ def test_every_prompt_states_the_contract_and_the_form_of_the_reply(operator, re
     for argument in contract.arguments:
         assert f"`{argument.name}`: {argument.description}" in system
     assert contract.description in system
-    assert ("Reply with one JSON object" in system) == (reply_format is ReplyFormat.JSON)
+    assert ("Reply with one JSON object" in system) == (reply_format is not ReplyFormat.FENCED)
+    assert ("as a list of strings" in system) == (reply_format is ReplyFormat.LINES)
     assert "{{" not in "".join(m.content for m in messages)
     assert all("\n\n\n" not in m.content and m.content == m.content.strip() for m in messages)
 
@@ -111,7 +114,11 @@ def test_parents_come_with_code_score_error_seeds_metrics_shape_thought_and_find
 
 def test_what_the_code_may_call_is_what_the_sandbox_exposes():
     system = render("explore", BRIEFING)[0].content
-    for prefix, module in (("methods too: torch. ", "torch."), ("- F. ", "torch.nn.functional."), ("math. ", "math.")):
+    for prefix, module in (
+        ("common ones first: torch. ", "torch."),
+        ("- F. ", "torch.nn.functional."),
+        ("math. ", "math."),
+    ):
         line = next(line for line in system.split("\n") if prefix in line)
         names = line.partition(prefix)[2].split(", ")
         assert len(names) > 30
@@ -124,7 +131,7 @@ def test_the_noise_is_told_with_the_difference_that_it_hides():
     text = whole("refine")
     assert "0.035" in text
     assert "0.11 on" in text
-    assert "noisy" not in whole("refine", replace(BRIEFING, task=TaskView("t", "m")))
+    assert "What this run has measured" not in whole("refine", replace(BRIEFING, measured=MeasuredView()))
 
 
 @pytest.mark.parametrize(
@@ -161,7 +168,7 @@ def test_a_refused_loss_is_shown_with_line_numbers_and_without_comments_and_docs
 
 
 def test_explore_can_be_told_where_no_loss_is_yet():
-    assert "flat on the left" in whole("explore", replace(BRIEFING, wanted="flat on the left"))
+    assert "flat on the left" in whole("explore", replace(BRIEFING, wanted=("flat on the left",)))
     assert "None of the losses so far" not in whole("explore")
 
 
@@ -262,23 +269,6 @@ def outside_fences(text: str) -> tuple[str, int]:
 # --- Templates -------------------------------------------------------------------------------------------------------
 
 
-def test_the_hash_is_of_all_templates_that_an_operator_uses_and_of_no_other(monkeypatch: pytest.MonkeyPatch, tmp_path):
-    shutil.copytree(PROMPTS, tmp_path, dirs_exist_ok=True)
-    before = {operator: template_hash(operator, PREFERENCE) for operator in OPERATORS}
-    monkeypatch.setattr("evo.proposing.prompting.PROMPTS", tmp_path)
-    assert before == {operator: template_hash(operator, PREFERENCE) for operator in OPERATORS}
-    assert len(set(before.values())) == len(OPERATORS)
-    (tmp_path / "refine.j2").write_text("changed")
-    assert [o for o in OPERATORS if template_hash(o, PREFERENCE) != before[o]] == ["refine"]
-    (tmp_path / "chat_outcome.j2").write_text("changed")
-    assert [o for o in OPERATORS if template_hash(o, PREFERENCE) != before[o]] == ["refine", "chat"]
-    (tmp_path / "parents.j2").write_text("changed")
-    assert all(template_hash(o, PREFERENCE) != before[o] for o in OPERATORS)
-    changed = template_hash("refine", PREFERENCE)
-    (tmp_path / "contracts" / "rules_preference.j2").write_text("changed")
-    assert template_hash("refine", PREFERENCE) != changed
-
-
 def test_rendering_is_repeatable():
     assert render("combine", BRIEFING) == render("combine", BRIEFING)
     assert all(isinstance(m, Message) for m in render("combine", BRIEFING))
@@ -289,3 +279,133 @@ def test_an_unknown_operator_and_missing_parents_are_errors():
         render("mutate", BRIEFING)
     with pytest.raises(ValueError, match="at least one parent"):
         render("refine", replace(BRIEFING, parents=()))
+
+
+# --- What varies comes last ------------------------------------------------------------------------------------------
+
+ANOTHER = replace(
+    BRIEFING,
+    parents=(replace(PARENT, name="another", fitness=0.1, thought="Another."), PARENT),
+    landmarks=(),
+    measured=MeasuredView(0.5, "ipo", 3.0),
+    best=(TriedView("a_loss", "softplus(-x)", difference=DifferenceView("dpo", 0.1, 0.02, 3)),),
+    tried=(TriedView("tried", "relu(1 - x)", "refused: a reason"),),
+    wanted=("flat on the left",),
+)
+
+
+@pytest.mark.parametrize("reply_format", list(ReplyFormat))
+@pytest.mark.parametrize("contract", [PREFERENCE, CLASSIFICATION], ids=lambda c: c.name)
+def test_what_every_request_of_a_run_repeats_comes_first_byte_for_byte(contract, reply_format):
+    """At least 60 % of a prompt is the same for all operators and steps, so that a server's prefix cache serves it."""
+    briefings = [replace(b, contract=contract, example=CODE) for b in (BRIEFING, ANOTHER)]
+    prompts = [render(operator, b, reply_format) for operator in OPERATORS for b in briefings]
+    assert len({messages[0].content.encode() for messages in prompts}) == 1
+    assert len({messages[1].content for messages in prompts}) == len(prompts)
+    for messages in prompts:
+        assert len(messages[0].content) >= 0.6 * sum(len(m.content) for m in messages)
+
+
+def test_facts_of_the_task_are_in_the_part_that_is_repeated():
+    system = render("refine", BRIEFING)[0].content
+    assert "- model: A tiny model.\n- beta: 0.1\n" in system
+    assert "0.77" not in system, "scores change from step to step"
+
+
+def test_a_difference_comes_with_its_error_its_seeds_and_whether_it_is_noise():
+    verdicts = {
+        (0.05, 0.02): "better",
+        (-0.05, 0.02): "worse",
+        (0.03, 0.02): "within the noise",
+        (0.03, None): "unknown",
+    }
+    for (mean, error), verdict in verdicts.items():
+        parent = replace(PARENT, difference=DifferenceView("dpo", mean, error, 3))
+        line = next(
+            x for x in whole("refine", replace(BRIEFING, parents=(parent,))).split("\n") if "Paired difference" in x
+        )
+        assert f"{mean:+.3f}"[:5] in line and 'against "dpo" (3 seeds)' in line and verdict in line
+
+
+def test_what_was_tried_and_the_best_are_told_in_one_line_each():
+    text = whole("refine", replace(ANOTHER, where=("x = beta * rho",)))
+    assert '- "a_loss": softplus(-x) -> +0.100 ± 0.020 against "dpo" (3 seeds): better\n' in text
+    assert '- "tried": relu(1 - x) -> refused: a reason\n' in text
+    assert "In these formulas: x = beta * rho." in text
+
+
+@pytest.mark.parametrize("text", INSTRUCTIONS, ids=range(len(INSTRUCTIONS)))
+def test_names_and_outcomes_of_what_was_tried_stay_on_their_line(text: str):
+    def lines(words: str) -> int:
+        loss = TriedView(words, words, words)
+        briefing = replace(BRIEFING, best=(loss,), tried=(loss,), nearby=(loss,))
+        return len(whole("refine", briefing).split("\n"))
+
+    assert lines(text) == lines("a")
+
+
+# --- Switches for ablations ------------------------------------------------------------------------------------------
+
+FULL = replace(
+    BRIEFING,
+    parents=(replace(PARENT, difference=DifferenceView("dpo", 0.1, 0.02, 3)),),
+    best=(TriedView("the_best", "softplus(-x)", difference=DifferenceView("dpo", 0.2, 0.02, 3)),),
+    tried=(TriedView("the_tried", "relu(1 - x)", "refused: a reason"),),
+)
+
+
+@pytest.mark.parametrize(
+    ("switches", "gone"),
+    [
+        (Switches(thoughts=False), ["A smooth margin."]),
+        (Switches(scores=False), ["0.771", "+0.100", "reward 0.8123", "0.770", "the_best", "0.035", "Not scored"]),
+        (Switches(feedback=False), ["SBX301", "the_tried", "refused"]),
+    ],
+    ids=["thoughts", "scores", "feedback"],
+)
+def test_a_switch_leaves_out_its_part_and_no_other(switches: Switches, gone: list[str]):
+    everything = ["A smooth margin.", "0.771", "+0.100", "reward 0.8123", "0.770", "the_best", "SBX301", "the_tried"]
+    user, shorter = (render("refine", replace(FULL, switches=s))[1].content for s in (Switches(), switches))
+    assert all(part in user for part in everything)
+    assert not any(part in shorter for part in gone)
+    assert all(part in shorter for part in everything if part not in gone)
+
+
+def test_the_switches_hold_in_the_chat_too():
+    turns = (ChatTurn(ParsedReply("Because.", "first", CODE), fitness=0.5), ChatTurn("prose", failure="no code"))
+    for switches, gone in (
+        (Switches(thoughts=False), "Because."),
+        (Switches(scores=False), "Fitness"),
+        (Switches(feedback=False), "not valid"),
+    ):
+        assert gone in "".join(m.content for m in render("chat", replace(BRIEFING, turns=turns))[1:])
+        shorter = render("chat", replace(BRIEFING, turns=turns, switches=switches))[1:]
+        assert gone not in "".join(m.content for m in shorter)
+
+
+# --- Prompts that are too long ---------------------------------------------------------------------------------------
+
+
+def test_a_long_prompt_is_shortened_by_the_rule_and_says_what_is_left_out():
+    long = replace(ANOTHER, nearby=(TriedView("nearby", "exp(-x)"),), tried=ANOTHER.tried * 8)
+    size = tokens_bound(render("combine", long))
+    seen = []
+    for most in range(size, 0, -25):
+        text = render("combine", long, most_tokens=most)[1].content
+        if not seen or seen[-1] != text:
+            seen.append(text)
+    gone = ["nearby", "relu(1 - x)", "softplus(-x)", "A smooth margin.", "## Parent 2"]
+    places = [next((i for i, text in enumerate(seen) if part not in text), None) for part in gone]
+    assert None not in places and places == sorted(places)
+    assert all("Left out:" in text for text in seen[1:]) and "Left out" not in seen[0]
+    assert "## Parent 1" in seen[-1]
+    assert [len(text) for text in seen[1:]] == sorted((len(text) for text in seen[1:]), reverse=True)
+
+
+def test_a_long_chat_is_shortened_by_its_oldest_turns():
+    turns = tuple(ChatTurn(ParsedReply("A thought.", f"turn_{i}", CODE), fitness=0.1 * i) for i in range(8))
+    long = replace(BRIEFING, turns=turns)
+    messages = render("chat", long, most_tokens=tokens_bound(render("chat", long)) - 200)
+    text = "".join(m.content for m in messages)
+    assert "turn_7" in text and "turn_0" not in text and "the oldest turns" in messages[1].content
+    assert messages[0] == render("chat", long)[0]

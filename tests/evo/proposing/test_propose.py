@@ -14,6 +14,7 @@ from histories import History, history
 from loopback_llm import LoopbackLLM
 
 from evo.config.schema import parse_config
+from evo.proposing.briefing import messages
 from evo.proposing.llm.client import Reply
 from evo.proposing.propose import (
     BUILTIN,
@@ -24,7 +25,6 @@ from evo.proposing.propose import (
     Unusable,
     asks_a_model,
     make_proposer,
-    messages,
     proposed_graph,
     read_reply,
     templates,
@@ -197,7 +197,7 @@ def test_a_finding_at_a_line_is_left_out_where_the_code_is_printed_anew(tmp_path
 def asked_of(server: LoopbackLLM, asked: Request, log: Log) -> Reply:
     async def one() -> Reply:
         endpoint = Endpoint("scripted-1", server.base_url, max_tokens=100)
-        async with ModelProposer(endpoint, None) as model:  # type: ignore[arg-type]
+        async with ModelProposer(endpoint) as model:
             return await model.ask(asked, log, 3)
 
     return asyncio.run(one())
@@ -219,7 +219,7 @@ def test_the_worst_case_of_a_call_grows_with_its_prompt_and_is_priced_where_pric
     long = replace(short, parents=short.parents * 5)
     costs = []
     for prices in (Prices(), Prices(1.0, 2.0)):
-        model = ModelProposer(Endpoint("m", "http://127.0.0.1:1/v1", max_tokens=100, prices=prices), None)  # type: ignore[arg-type]
+        model = ModelProposer(Endpoint("m", "http://127.0.0.1:1/v1", max_tokens=100, prices=prices))
         costs.append([model.worst_case(asked) for asked in (short, long)])
     assert costs[0][0][0] < costs[0][1][0] and costs[0][0][1] == 0.0
     assert 0.0 < costs[1][0][1] < costs[1][1][1]

@@ -468,3 +468,28 @@ def test_a_loss_in_a_class_is_read_and_named_after_it(form: str) -> None:
 
     verdict = vet(parsed.code, numeric=False)
     assert verdict.graph is not None and not verdict.refusals
+
+
+# ---- parameters that were added to the signature ------------------------------------------------------------------------
+
+PREFERENCE = contract_named("preference")
+ARGUMENTS = PREFERENCE.signature
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (f"def f({ARGUMENTS}, margin):\n    return -beta * policy_chosen_logps\n", f"({ARGUMENTS})"),
+        (f"def f({ARGUMENTS}, margin: torch.Tensor, extra):\n    return beta\n", f"({ARGUMENTS})"),
+        (f"def f({ARGUMENTS}, margin):\n    return beta - margin\n", f"({ARGUMENTS}, margin)"),
+        (f"def f({ARGUMENTS}, margin=0.5):\n    return beta\n", f"({ARGUMENTS}, margin=0.5)"),
+        (f"def f({ARGUMENTS}, *args):\n    return beta\n", f"({ARGUMENTS}, *args)"),
+        (f"def f(self, {ARGUMENTS}):\n    return beta\n", f"(self, {ARGUMENTS})"),
+        ("def f(policy_chosen_logps, margin):\n    return beta\n", "(policy_chosen_logps, margin)"),
+    ],
+    ids=["unused", "annotated", "used", "with a default", "star", "method", "other arguments"],
+)
+def test_a_parameter_that_is_no_argument_and_is_not_used_is_removed(given: str, read: str):
+    for reply in (fenced(given), as_json(given), as_json(given.split("\n"))):
+        parsed = parse_reply(reply, PREFERENCE)
+        assert isinstance(parsed, ParsedReply) and parsed.code == f"def f{read}:{given.partition('):')[2]}"

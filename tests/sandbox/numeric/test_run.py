@@ -173,6 +173,11 @@ def test_refuses(name):
         assert found[code].remedy
 
 
+def test_a_wrong_direction_is_told_with_the_slopes_and_the_sign_that_they_should_have():
+    message = rules(lambda s: s.x.softplus())["SBX310"].message
+    assert "its slope by beta rho is +0.119 at -2, +0.5 at 0, +0.881 at 2, and should be negative" in message
+
+
 NOTED = {
     "one_sided": ("SBX321", lambda s: (-(s.pc - s.rc) * s.beta).softplus()),
     "variance_of_one": ("SBX322", lambda s: s.dpo * s.x.var().sigmoid()),

@@ -94,6 +94,15 @@ def test_line_ends_of_other_systems() -> None:
     assert (f.rule, f.line, f.column, f.excerpt) == ("SBX126", 4, 12, "z")
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"), [("rho", "`rho = (policy_chosen_logps -"), ("scale", "`scale = 0.5` above its use")]
+)
+def test_an_undefined_name_is_told_with_a_line_for_this_name(name: str, remedy: str) -> None:
+    source = f"def loss({PREFERENCE.signature}):\n    return beta * policy_chosen_logps * {name}\n"
+    (f,) = vet(source, numeric=False).findings
+    assert f.rule == "SBX126" and remedy in (f.remedy or "")
+
+
 def test_unknown_contract_and_guarantee_raise_errors() -> None:
     with pytest.raises(ValueError, match="unknown contract 'x'"):
         vet(GOOD, "x")

@@ -51,7 +51,7 @@ def _tempered_margin(rng: Random, b: Builder) -> Piece:
 
 def _squashed(rng: Random, b: Builder) -> Piece:
     s = log_uniform(rng, 2.0, 8.0)
-    return Piece(s * (margin(b) / s).apply("asinh"), f"with x squashed to {s:g} asinh(x / {s:g})", "squashed")
+    return Piece(s * (margin(b) / s).apply("asinh"), f"with x replaced by {s:g} asinh(x / {s:g})", "squashed")
 
 
 def _cross_entropy(rng: Random, b: Builder) -> Piece:

@@ -48,7 +48,7 @@ def _reference_free(rng: Random, b: Builder) -> Piece:
 
 def _centred(rng: Random, b: Builder) -> Piece:
     x, a = margin(b), uniform(rng, 0.1, 0.7)
-    return Piece(x - a * x.apply("mean").detach(), f"with x less {a:g} of its batch mean", "centred")
+    return Piece(x - a * x.apply("mean").detach(), f"with x minus {a:g} times its batch mean", "centred")
 
 
 def _standardised(rng: Random, b: Builder) -> Piece:
@@ -60,7 +60,7 @@ def _standardised(rng: Random, b: Builder) -> Piece:
 
 def _squashed(rng: Random, b: Builder) -> Piece:
     s = log_uniform(rng, 1.5, 6.0)
-    return Piece(s * (margin(b) / s).apply("asinh"), f"with x squashed to {s:g} asinh(x / {s:g})", "squashed")
+    return Piece(s * (margin(b) / s).apply("asinh"), f"with x replaced by {s:g} asinh(x / {s:g})", "squashed")
 
 
 def _uneven(rng: Random, b: Builder) -> Piece:
@@ -108,7 +108,7 @@ def _pull_up(rng: Random, b: Builder) -> Piece:
     """Pal et al. 2024: do not let the chosen completion lose probability."""
     k = log_uniform(rng, 0.05, 2.0)
     value = k * (b.input("beta") * (-chosen_ratio(b)).relu())
-    return Piece(value, f"{k:g} beta relu(-h_w), against losing the chosen completion", "keep")
+    return Piece(value, f"{k:g} beta relu(-h_w), against a falling probability of the chosen completion", "keep")
 
 
 def _supervised(rng: Random, b: Builder) -> Piece:
@@ -122,7 +122,7 @@ def _drift(rng: Random, b: Builder) -> Piece:
     k = log_uniform(rng, 0.005, 0.2)
     beta = b.input("beta")
     squares = (beta * chosen_ratio(b)).square() + (beta * rejected_ratio(b)).square()
-    return Piece(k * squares, f"{k:g} beta^2 (h_w^2 + h_l^2), against drift from the reference", "tether")
+    return Piece(k * squares, f"{k:g} beta^2 (h_w^2 + h_l^2), against a large distance from the reference", "tether")
 
 
 def _large_margin(rng: Random, b: Builder) -> Piece:
@@ -138,7 +138,9 @@ def _spread(rng: Random, b: Builder) -> Piece:
 def _rejected_floor(rng: Random, b: Builder) -> Piece:
     k, c = log_uniform(rng, 0.02, 0.5), log_uniform(rng, 1.0, 4.0)
     value = k * (-(b.input("beta") * rejected_ratio(b)) - c).relu()
-    return Piece(value, f"{k:g} relu(-beta h_l - {c:g}), against crushing the rejected completion", "floor")
+    return Piece(
+        value, f"{k:g} relu(-beta h_l - {c:g}), against a very small probability of the rejected completion", "floor"
+    )
 
 
 def _hard_first(rng: Random, b: Builder) -> Piece:

@@ -1,0 +1,250 @@
+"""What a prompt tells of the run beside the parents: what was measured, what was tried, and the best losses.
+
+All of it is read from the archive as the step saw it, so equal steps give equal prompts. Each part is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+
+import numpy as np
+
+from analysis.recorded import recorded_parents, refusing
+from archive.query import Reader
+from archive.records import EventKind, ProposalRow, ProposalState, Role
+from evo.search.individuals import Individual
+from evo.search.operators import BY_NAME, role_of
+from evo.search.population import Population
+from evo.search.selection.beliefs import Posteriors, fitness_posteriors, ranked
+from evo.search.selection.columns import Members, Positions
+from evo.search.selection.members import SelectionSettings
+from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.printers import to_formula
+
+MOST_TRIED, MOST_NEARBY = 8, 4
+"""Maximum numbers of earlier proposals in a prompt: from the same parents, and of a similar shape."""
+LATEST_FAILED = 40
+"""Number of the latest failed requests among which those of the same parents are looked for."""
+MARGIN = "margin"
+"""Metric of the mean margin rho of unseen pairs at the end of a training, nats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Mean paired difference to the baseline, in units of the fitness, over `seeds` shared seeds."""
+
+    mean: float
+    standard_error: float | None
+    seeds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """An earlier proposal and its outcome: a difference to the baseline, or words. `formula` is empty without a graph."""
+
+    name: str
+    formula: str
+    difference: Difference | None
+    outcome: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a prompt tells of the run. The parts about candidates are by candidate id."""
+
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Facts of a training, from the task."""
+    baseline: str = ""
+    scaled_margin: float | None = None
+    """Mean of beta * rho on unseen pairs at the end of the baseline's trainings; None if the task does not measure it."""
+    differences: Mapping[int, Difference] = field(default_factory=dict)
+    """Of the parents and the known losses."""
+    metrics: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    """Of the parents: means of the metrics that the task shows, by heading."""
+    best: tuple[Tried, ...] = ()
+    tried: tuple[Tried, ...] = ()
+    nearby: tuple[Tried, ...] = ()
+    where: tuple[str, ...] = ()
+    """Definitions of the names in the formulas."""
+
+
+NOTHING = Context()
+
+
+def context_of(
+    population: Population,
+    settings: SelectionSettings,
+    operator: str,
+    parents: Sequence[int],
+    shown: Sequence[int],
+    past: Reader,
+) -> Context:
+    """The context of a step. `shown`: ids of losses that the prompt scores.
+
+    In the mode `sample` a prompt tells of no other loss.
+    """
+    facts, members = population.info.facts, population.members
+    if population.config.search.sample:
+        return Context(facts=facts)
+    telling = _Telling(population, past)
+    baseline = population.baseline
+    beliefs = fitness_posteriors(members, settings.shrinkage)
+    able = np.flatnonzero(members.measured & ~members.rows["banned"])
+    top = [int(members.rows["id"][at]) for at in ranked(beliefs, able, population.config.prompt.top_k)]
+    explores = BY_NAME[operator].role is Role.EXPLORED_FROM
+    children = telling.latest(operator) if explores else telling.children(parents)
+    children = [i for i in children if i.id not in parents]  # these are shown in full
+    told = {*parents, *(i.id for i in children), *top}
+    tried = [telling.tried(i) for i in children]
+    tried += telling.unusable(operator if explores else None, parents)
+    near = [] if explores else _near(members, beliefs, able, parents, told)
+    return Context(
+        facts=facts,
+        baseline=population.baseline_name or "",
+        scaled_margin=telling.scaled_margin(baseline) if baseline else None,
+        differences={id: found for id in shown if (found := telling.difference(id))},
+        metrics={id: telling.metrics(id) for id in parents},
+        best=tuple(telling.tried(population.individuals[id]) for id in top),
+        tried=tuple(sorted(tried, key=_informs)[:MOST_TRIED]),
+        nearby=tuple(telling.tried(population.individuals[id]) for id in near),
+        where=tuple(telling.where),
+    )
+
+
+def _near(
+    members: Members, beliefs: Posteriors, able: Positions, parents: Sequence[int], told: Collection[int]
+) -> list[int]:
+    """Ids of the best members in the same cell of the grid as the first parent, without those that the prompt tells of already."""
+    first = members.find(parents[0]) if parents else None
+    if first is None or not first.descriptors:
+        return []
+    rows = members.rows
+    alike = able[(rows["cell"][able] == members.number_of(first)) & ~np.isin(rows["id"][able], [*told])]
+    return [int(rows["id"][at]) for at in ranked(beliefs, alike, MOST_NEARBY)]
+
+
+def _informs(tried: Tried) -> tuple[bool, float]:
+    """Order of what was tried: measured first, the largest difference in standard errors first; then the latest (stable)."""
+    found = tried.difference
+    if found is None:
+        return True, 0.0
+    return False, -abs(found.mean) / (found.standard_error or abs(found.mean) or 1.0)
+
+
+class _Telling:
+    """Results of candidates in words and figures, as of a step."""
+
+    def __init__(self, population: Population, past: Reader) -> None:
+        self.population = population
+        self.past = past
+        self.where: dict[str, None] = {}
+
+    def difference(self, id: int) -> Difference | None:
+        """The paired difference to the baseline; None for the baseline itself and without a common seed."""
+        individual, member = self.population.individuals[id], self.population.members.find(id)
+        if individual is self.population.baseline or member is None or member.fitness is None:
+            return None
+        found = self.population.advantage(individual)
+        return Difference(found[0], member.standard_error, found[1]) if found else None
+
+    def metrics(self, id: int) -> dict[str, float]:
+        """Means of the shown metrics at the search rung of highest fidelity that it reached, by heading."""
+        score = self.population.score(self.population.individuals[id])
+        if score is None:
+            return {}
+        rows = self._trainings(id, score[0])
+        headings = self.population.info.shown.items()
+        found = {
+            heading: fmean(row[key] for row in rows)
+            for key, heading in headings
+            if rows and all(key in row for row in rows)
+        }
+        margin, beta = self._margin(rows), self.population.info.beta
+        return found if margin is None or beta is None else found | {"beta * rho of unseen pairs": beta * margin}
+
+    def scaled_margin(self, individual: Individual) -> float | None:
+        """Mean of beta * rho on unseen pairs at the end of its trainings; None if it is not measured."""
+        score, beta = self.population.score(individual), self.population.info.beta
+        margin = self._margin(self._trainings(individual.id, score[0])) if score else None
+        return None if margin is None or beta is None else beta * margin
+
+    def children(self, parents: Sequence[int]) -> list[Individual]:
+        """What was made from any of the parents, the latest first."""
+        rows = self.population.members.rows
+        made = self._individuals(np.flatnonzero(np.isin(rows["parents"], [*parents]).any(axis=1)))
+        return [i for i in made if role_of(i.operator) is not Role.EXPLORED_FROM]
+
+    def latest(self, operator: str) -> list[Individual]:
+        """The latest proposals of an operator, the latest first."""
+        members = self.population.members
+        return self._individuals(
+            np.flatnonzero(members.rows["operator"] == members.names.get(operator, -1))[-MOST_TRIED:]
+        )
+
+    def unusable(self, operator: str | None, parents: Sequence[int]) -> list[Tried]:
+        """Replies without a loss to requests of the operator, or (None) about any of the parents, the latest first."""
+        events = self.past.events(kind=EventKind.PROPOSAL_FAILED)[-LATEST_FAILED:]
+        rows = [self.past.proposal(event.proposal_id) for event in reversed(events) if event.proposal_id is not None]
+        return [
+            Tried("a reply without a loss", "", None, row.error or "")
+            for row in rows
+            if row.reply is not None and row.state is ProposalState.FAILED and self._about(row, operator, parents)
+        ]
+
+    def tried(self, individual: Individual) -> Tried:
+        """A candidate in one line."""
+        graph = self._graph(individual.id)
+        formula = ""
+        if graph is not None:
+            printed = to_formula(graph)
+            formula = printed.text
+            self.where |= dict.fromkeys(printed.where)
+        difference = self.difference(individual.id) if individual.trainable else None
+        return Tried(individual.name, formula, difference, self._outcome(individual, difference))
+
+    def _outcome(self, individual: Individual, difference: Difference | None) -> str:
+        """The outcome in words; empty where the difference says it."""
+        if individual.duplicate_of is not None:
+            return f"the same loss as {self.population.individuals[individual.duplicate_of].name}"
+        refusals = refusing(self.past.findings(individual.id))
+        if refusals:
+            return f"refused: {refusals[0].message}"
+        if individual.failed:
+            reasons = [f"{e.reason}: {e.detail}" for e in self.past.evaluations(individual.id) if e.reason]
+            return f"training failed: {'; '.join(reasons[:1])}"
+        if individual is self.population.baseline:
+            return "the baseline"
+        return "" if difference else "not scored yet"
+
+    def _about(self, row: ProposalRow, operator: str | None, parents: Sequence[int]) -> bool:
+        if operator is not None:
+            return row.operator == operator
+        return role_of(row.operator) is not Role.EXPLORED_FROM and bool(
+            {id for id, _ in recorded_parents(row)} & {*parents}
+        )
+
+    def _trainings(self, id: int, rung: str) -> list[Mapping[str, float]]:
+        seeds = {*self.population.seeds.search}
+        rows = self.past.evaluations(id)
+        return [
+            e.metrics
+            for e in rows
+            if e.rung == rung
+            and e.seed in seeds
+            and e.fitness is not None
+            and e.beta is None
+            and e.learning_rate is None
+        ]
+
+    def _margin(self, rows: Sequence[Mapping[str, float]]) -> float | None:
+        return fmean(row[MARGIN] for row in rows) if rows and all(MARGIN in row for row in rows) else None
+
+    def _graph(self, id: int) -> VerifiedGraph | None:
+        verdict = self.past.verdict(id)
+        return self.population.graph(id, self.past) if verdict and verdict.graph else None
+
+    def _individuals(self, places: Positions) -> list[Individual]:
+        """The individuals at these positions of the members, the latest first."""
+        return [self.population.individuals[int(id)] for id in self.population.members.rows["id"][places[::-1]]]
