@@ -2,7 +2,7 @@
 """Benchmark of the search: whole campaigns of the built-in proposer, with each part of the search switched off in turn.
 
 An *arm* is a setting of `search`: the defaults (`population`), the references `sample` (proposals without parents, best of N) and
-`chat`, and for each part of selection the defaults with that part switched over. Each arm is run with the same run seeds. Proposing,
+`chat`, and for each part of selection the defaults with that part switched over. All arms have the same run seeds. Proposing,
 vetting, duplicates, ladder and selection are the real code; trainings come from a table of scores that all runs share, and what the
 table lacks is trained. So an interrupted benchmark continues with the same command, and another arm costs only its own trainings.
 

@@ -64,7 +64,7 @@ class ScoreTable:
         """Store the result of a training."""
         self.trained += 1
         if isinstance(result, EvaluationFailed):
-            row = (None, "{}", 0.0, 0, result.reason.value, result.detail)
+            row: tuple[object, ...] = (None, "{}", 0.0, 0, result.reason.value, result.detail)
         else:
             row = (result.fitness, json.dumps(dict(result.metrics)), result.seconds, result.steps, None, None)
         self._database.execute(f"INSERT OR IGNORE INTO scores VALUES ({', '.join('?' * 12)})", (self.task, *key, *row))

@@ -126,8 +126,8 @@ class SearchConfig(_Frozen):
 
     mode: Literal["population", "chat", "sample"] = Field(
         "population",
-        description="population: new losses are made from earlier ones that selection chooses; chat: one growing conversation, as in "
-        "DiscoPOP; sample: every proposal is made without any earlier loss (best of N), the reference for the other two",
+        description="population: new losses are made from earlier ones that selection chooses; chat: one growing conversation, as "
+        "in DiscoPOP; sample: every proposal is made without any earlier loss (best of N), the reference for the other two",
     )
     islands: int = Field(
         2, ge=1, le=64, description="sub-populations that evolve separately; 1: all candidates are in one population"
@@ -140,8 +140,8 @@ class SearchConfig(_Frozen):
     )
     grid: bool = Field(
         True,
-        description="whether some parents are drawn from a grid with one cell for each shape of loss (the best of a random cell), and "
-        "parents of one proposal, and targets of explore, are chosen by their cells",
+        description="whether some parents are drawn from a grid with one cell for each shape of loss (the best of a random cell), "
+        "and parents of one proposal, and targets of explore, are chosen by their cells",
     )
     elites: bool = Field(True, description="whether some parents are drawn from the best few candidates of all islands")
     use_penalty: bool = Field(
