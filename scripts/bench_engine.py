@@ -4,7 +4,6 @@
     builtin_N    N proposals of the built-in proposer; losses are vetted as graphs, as in every run of it
     endpoint_N   N replies of a language model on loopback that answers at once; losses are vetted as source code, in the jail
     busy         replies and trainings that take time: share of the time that the workers train, and staleness of parents
-    PEER_N       the same number of programs by another engine, with the same endpoint and a score that costs nothing (`--peers`)
 
 Selection, proposing, vetting, recording and the ladder are those of `evopo run`. A score is computed from the graph at once
 (`trivial_task.py`). Processor time is that of the whole process tree from the first proposal to the last; the final and the report
@@ -29,15 +28,16 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+import psutil
+from bench_table import Figure, at_least, at_most, show
+from loopback_llm import LoopbackLLM
+
 SCRIPTS = Path(__file__).resolve().parent
 ROOT = Path(os.environ.get("EVOPO_ROOT", SCRIPTS.parent)).resolve()
 """The checkout that is measured. Another one can be named, to compare two versions with one script."""
-sys.path[:0] = [str(SCRIPTS), str(SCRIPTS.parent), str(SCRIPTS.parent / "tests")]
-
-import psutil  # noqa: E402
-from bench_table import Figure, at_least, at_most, show  # noqa: E402
-from loopback_llm import LoopbackLLM  # noqa: E402
-
 TASK = f"{SCRIPTS / 'trivial_task.py'}:TrivialTask"
 SIZES = (100, 1_000, 10_000)
 POLL = 0.2
@@ -88,13 +88,13 @@ def watched(process: subprocess.Popen[str], done: Callable[[], int], ended: Call
     return samples
 
 
-def between(samples: Sequence[Sample], done: float) -> tuple[float, float]:
-    """Time and processor time when `done` was reached, interpolated."""
+def between(samples: Sequence[Sample], done: float) -> float:
+    """Processor time when `done` was reached, interpolated."""
     for before, after in pairwise(samples):
         if before.done <= done < after.done or (after is samples[-1] and after.done <= done):
             share = min(1.0, (done - before.done) / max(1, after.done - before.done))
-            return before.at + share * (after.at - before.at), before.cpu + share * (after.cpu - before.cpu)
-    return samples[0].at, samples[0].cpu
+            return before.cpu + share * (after.cpu - before.cpu)
+    return samples[0].cpu
 
 
 # ---- a campaign ------------------------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ def campaign(folder: Path, size: int, settings: Mapping[str, object], name: str)
     search = [s for s in samples if s.done]
     cut = next((i for i, s in enumerate(search) if s.done >= size), len(search) - 1)
     search = search[: cut + 1]
-    _, cpu = zip(*(between(search, size * part) for part in (0.0, 0.25, 0.75, 1.0)), strict=True)
+    cpu = [between(search, size * part) for part in (0.0, 0.25, 0.75, 1.0)]
     first, last = cpu[1] - cpu[0], cpu[3] - cpu[2]
     bytes_each = run.archive.stat().st_size / size
     target = at_most if size >= SIZES[-1] else lambda value, unit, reach, note="": Figure(value, unit, note=note)

@@ -18,16 +18,16 @@ from evo.search.population import Population
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A rule that holds: its key in the configuration, its value, and the reason in words."""
+    """A rule that holds: its key in the configuration, the value that is reached, and the reason in words."""
 
     key: str
-    value: float
+    reached: float
     reason: str
 
     @property
     def larger(self) -> float:
-        """A value with which the search would go on; twice the value, like that of a budget."""
-        return 2 * self.value if self.value > 0 else self.value / 2 or 1.0
+        """A value with which the search would go on."""
+        return 2 * self.reached if self.reached > 0 else self.reached / 2 or 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +60,15 @@ def stop_of(budget: BudgetConfig, population: Population) -> Stop | None:
     Without a known error (no loss has two seeds yet) it is not reached. `patience`: the best proposal is older than this number of
     answered proposals.
     """
-    if budget.target is not None and (reached := _at_target(budget.target, population)):
-        return Stop("budget.target", budget.target, reached)
+    if budget.target is not None and (stop := _at_target(budget.target, population)):
+        return stop
     if budget.patience is not None:
         best = population.best()
         since = population.spent(0.0).proposals - (best.answered if best else 0)
         if since >= budget.patience:
             what = f"the best is still {one_line(best.name, 48)}" if best else "none has a score to compare"
             reason = f"no progress in {count(since, 'proposal')} (budget.patience {budget.patience}): {what}"
-            return Stop("budget.patience", budget.patience, reason)
+            return Stop("budget.patience", since, reason)
     return None
 
 
@@ -78,13 +78,14 @@ def why_stopped(budget: BudgetConfig, population: Population) -> str | None:
     return stop.reason if stop else None
 
 
-def _at_target(target: float, population: Population) -> str:
-    """The proposal that reaches the target, in words; empty if none does. Of several, that with the largest lower bound."""
+def _at_target(target: float, population: Population) -> Stop | None:
+    """The target that is reached; None if no proposal reaches it. Of several proposals, the one with the largest lower bound."""
     best = max(leads(population), key=lambda lead: lead.difference - lead.standard_error, default=None)
     if best is None or best.difference - best.standard_error < target or population.baseline is None:
-        return ""
-    return (
+        return None
+    reason = (
         f"the target {target:+g} is reached by {one_line(best.individual.name, 48)} in the search: "
         f"{plus_minus(best.difference, best.standard_error, signed=True)} to {one_line(population.baseline.name, 48)} on "
         f"{count(best.seeds, 'seed')}"
     )
+    return Stop("budget.target", best.difference, reason)
