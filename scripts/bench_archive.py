@@ -36,7 +36,7 @@ import psutil
 from bench_table import Figure, at_most, show
 
 from archive.query import Reader
-from archive.records import RunRow
+from archive.records import EventKind, RunRow
 from archive.store import Archive
 from evo.proposing import genetic
 from evo.proposing.prompting import Briefing, LandmarkView, ParentView, TaskView, render, template_hash
@@ -194,7 +194,7 @@ def fill(path: Path, candidates: int, distinct: int) -> dict[str, Figure]:
     pool = losses(distinct)
     process, sizes = psutil.Process(), [0, 0, 0, 0]
     with Archive.create(path, run) as archive:
-        archive.event("session_started", {"config": config, "fitness": {"metric": dict.fromkeys(RUNGS, "reward")}})
+        archive.event(EventKind.SESSION_STARTED, {"config": config, "fitness": {"metric": dict.fromkeys(RUNGS, "reward")}})
         filling, began = Filling(archive, pool), time.process_time()
         filling.seed_losses()
         for step in range(1, candidates - len(SEEDS) + 1):
