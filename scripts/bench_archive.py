@@ -194,7 +194,9 @@ def fill(path: Path, candidates: int, distinct: int) -> dict[str, Figure]:
     pool = losses(distinct)
     process, sizes = psutil.Process(), [0, 0, 0, 0]
     with Archive.create(path, run) as archive:
-        archive.event(EventKind.SESSION_STARTED, {"config": config, "fitness": {"metric": dict.fromkeys(RUNGS, "reward")}})
+        archive.event(
+            EventKind.SESSION_STARTED, {"config": config, "fitness": {"metric": dict.fromkeys(RUNGS, "reward")}}
+        )
         filling, began = Filling(archive, pool), time.process_time()
         filling.seed_losses()
         for step in range(1, candidates - len(SEEDS) + 1):
