@@ -17,8 +17,10 @@ from hostile_texts import STEERING
 
 from analysis.claims.autopsy import PURPOSE, Plan
 from analysis.recorded import graph_of
+from archive.errors import ArchiveError
 from archive.query import Reader
 from archive.records import EventKind, Items, Usage
+from archive.sqlite.packed import is_packed, pack, unpack
 from archive.store import Archive
 from evo.autopsy.plan import distinct_parts
 from sandbox.graph.edits.edit import edited
@@ -160,13 +162,20 @@ def _value(old: Any, connection: sqlite3.Connection, table: str, column: str, di
 
 def _inside(old: Any, dice: random.Random) -> Any:
     """The value with one part changed, if it is JSON or compressed JSON."""
-    packed = isinstance(old, bytes)
     try:
-        value = json.loads(zlib.decompress(old) if packed else old)
-    except (TypeError, ValueError, zlib.error):
+        value = json.loads(_read(old))
+    except (ArchiveError, TypeError, ValueError, zlib.error):
         return old[: len(old) // 2] if isinstance(old, str | bytes) else dice.choice(LEAVES[:5])
     text = json.dumps(_changed(value, dice))
-    return zlib.compress(text.encode()) if packed else text
+    if not isinstance(old, bytes):
+        return text
+    return pack(text) if is_packed(old) else zlib.compress(text.encode())
+
+
+def _read(old: Any) -> Any:
+    if not isinstance(old, bytes):
+        return old
+    return unpack(old, "a cell") if is_packed(old) else zlib.decompress(old)
 
 
 def _changed(value: Any, dice: random.Random) -> Any:

@@ -58,7 +58,7 @@ def _progress_panel(axes: Axes, snapshot: Snapshot, rung: str) -> None:
     for (colour, seen, barred), ids in alike.items():
         axes.errorbar(
             [snapshot.step(id) for id in ids], [max(found[id].value, floor) for id in ids],
-            yerr=[found[id].error for id in ids] if barred else None,
+            yerr=[found[id].error or 0.0 for id in ids] if barred else None,
             fmt="o" if seen else "v", markersize=4.5, color=colour, linestyle="none",
             markeredgecolor=PAPER, markeredgewidth=0.5, elinewidth=1, capsize=2, zorder=3,
         )  # fmt: skip

@@ -15,6 +15,7 @@ from analysis.lineage.export import Format, export, require
 from analysis.report.page import write_report
 from analysis.snapshot import Snapshot
 from archive.query import Reader
+from archive.sqlite.packed import unpack
 from evo.config.rundir import RunDir
 from evo.config.schema import parse_config
 from evo.display.listing import runs_text
@@ -52,7 +53,11 @@ def extreme(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "SELECT candidate_id, fingerprint FROM verdict WHERE fingerprint IS NOT NULL"
         ).fetchall()
         for (id, fingerprint), vector, shape in zip(rows, cycle(VECTORS), cycle(DESCRIPTORS), strict=False):
-            values = (json.dumps(json.loads(fingerprint) | {"vector": vector}), json.dumps(shape), id)
+            values = (
+                json.dumps(json.loads(unpack(fingerprint, "fingerprint")) | {"vector": vector}),
+                json.dumps(shape),
+                id,
+            )
             database.execute("UPDATE verdict SET fingerprint = ?, descriptors = ? WHERE candidate_id = ?", values)
         for (id, _), factor in zip(rows[::3], cycle(FACTORS), strict=False):
             database.execute("UPDATE verdict SET graph = ? WHERE candidate_id = ?", (steep(factor).to_json(), id))
