@@ -10,7 +10,7 @@ CREATE TABLE "_sqlite_migrations" (
 INSERT INTO "_sqlite_migrations" VALUES(1,'evopo.archive','m001_first_release','2026-11-22 12:33:42.646594+00:00');
 INSERT INTO "_sqlite_migrations" VALUES(2,'evopo.archive','m002_baseline_prompts_items_curves','2026-11-26 01:18:00.000192+00:00');
 INSERT INTO "_sqlite_migrations" VALUES(3,'evopo.archive','m003_operators_by_name','2026-11-26 11:04:09.231357+00:00');
-INSERT INTO "_sqlite_migrations" VALUES(4,'evopo.archive','m004_variants','2026-11-26 18:12:31.299913+00:00');
+INSERT INTO "_sqlite_migrations" VALUES(4,'evopo.archive','m004_variants','2026-11-26 18:36:25.538505+00:00');
 CREATE TABLE candidate (
     id INTEGER PRIMARY KEY,
     proposal_id INTEGER UNIQUE REFERENCES proposal(id),
@@ -74,10 +74,10 @@ INSERT INTO "event" VALUES(13,'2026-11-22T12:33:42.659+00:00','proposal_requeste
 INSERT INTO "event" VALUES(14,'2026-11-22T12:33:42.660+00:00','proposal_lost',NULL,2,NULL,'{}');
 INSERT INTO "event" VALUES(15,'2026-11-26T01:18:00.001+00:00','proposal_requested',NULL,3,NULL,'{}');
 INSERT INTO "event" VALUES(16,'2026-11-26T01:18:00.002+00:00','proposal_failed',NULL,3,NULL,'{}');
-INSERT INTO "event" VALUES(17,'2026-11-26T18:12:31.331+00:00','variant_added',1,NULL,NULL,'{"variant":1}');
-INSERT INTO "event" VALUES(18,'2026-11-26T18:12:31.334+00:00','variant_vetted',1,NULL,NULL,'{"variant":1,"status":"accepted","rules":[]}');
-INSERT INTO "event" VALUES(19,'2026-11-26T18:12:31.346+00:00','variant_scored',1,NULL,NULL,'{"variant":1}');
-INSERT INTO "event" VALUES(20,'2026-11-26T18:12:31.362+00:00','variant_failed',1,NULL,NULL,'{"variant":1}');
+INSERT INTO "event" VALUES(17,'2026-11-26T18:36:25.567+00:00','variant_added',1,NULL,NULL,'{"variant":1}');
+INSERT INTO "event" VALUES(18,'2026-11-26T18:36:25.571+00:00','variant_vetted',1,NULL,NULL,'{"variant":1,"status":"accepted","rules":[]}');
+INSERT INTO "event" VALUES(19,'2026-11-26T18:36:25.572+00:00','variant_scored',1,NULL,NULL,'{"variant":1}');
+INSERT INTO "event" VALUES(20,'2026-11-26T18:36:25.578+00:00','variant_failed',1,NULL,NULL,'{"variant":1}');
 CREATE TABLE finding (
     id INTEGER PRIMARY KEY,
     candidate_id INTEGER NOT NULL REFERENCES verdict(candidate_id),
@@ -151,7 +151,7 @@ INSERT INTO "text" VALUES('b4c9e14061c2fd453b36700e3b0da008db2189c711ac629f0f583
 CREATE TABLE variant (
     id INTEGER PRIMARY KEY,
     candidate_id INTEGER NOT NULL REFERENCES candidate(id),
-    purpose TEXT NOT NULL,       -- what it was made for, for example autopsy
+    purpose TEXT NOT NULL,       -- what it was made for: parts (of evopo autopsy)
     edit TEXT NOT NULL,          -- JSON: the edits of the candidate's graph; []: none
     graph TEXT NOT NULL,         -- JSON of the edited graph
     hash TEXT NOT NULL,          -- canonical hash of the edited graph
