@@ -37,7 +37,7 @@ from sandbox.graph.edits.parts import Part, PartKind
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.verdicts.verdict import VerdictStatus
 
-PURPOSE = "autopsy"
+PURPOSE = "parts"
 """Purpose of its variants in the archive."""
 
 MOST_FAILURES = 4

@@ -132,7 +132,7 @@ def autopsy_json(autopsy: Autopsy, name: str) -> dict[str, Any]:
         "rung": plan.rung,
         "seeds": list(plan.seeds),
         "confirming": list(plan.confirming),
-        "finished": autopsy.finished,
+        "complete": autopsy.finished,
         "operations": autopsy.graph.operations,
         "parts": [_part_json(effect) for effect in autopsy.effects],
         "smallest": None

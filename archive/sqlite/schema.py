@@ -342,7 +342,7 @@ CHANGES_5 = (
 CREATE TABLE variant (
     id INTEGER PRIMARY KEY,
     candidate_id INTEGER NOT NULL REFERENCES candidate(id),
-    purpose TEXT NOT NULL,       -- what it was made for, for example autopsy
+    purpose TEXT NOT NULL,       -- what it was made for: parts (of evopo autopsy)
     edit TEXT NOT NULL,          -- JSON: the edits of the candidate's graph; []: none
     graph TEXT NOT NULL,         -- JSON of the edited graph
     hash TEXT NOT NULL,          -- canonical hash of the edited graph

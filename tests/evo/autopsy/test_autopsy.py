@@ -117,7 +117,7 @@ def test_the_same_command_again_trains_nothing_and_prints_the_same(examined, tmp
     again = autopsy((directory, config), "mine", "--format", "json")
     assert again.exit_code == 0 and trained(directory) == before
     data = json.loads(again.stdout)
-    assert data["finished"] and data["parts"]
+    assert data["complete"] and data["parts"]
     table = first.output.split("\npart ")[1]
     assert all(part["expression"] in table and part["outcome"] in table for part in data["parts"])
 
