@@ -11,7 +11,7 @@ INSERT INTO "_sqlite_migrations" VALUES(1,'evopo.archive','m001_first_release','
 INSERT INTO "_sqlite_migrations" VALUES(2,'evopo.archive','m002_baseline_prompts_items_curves','2026-11-26 01:18:00.000192+00:00');
 INSERT INTO "_sqlite_migrations" VALUES(3,'evopo.archive','m003_operators_by_name','2026-11-26 11:04:09.231357+00:00');
 INSERT INTO "_sqlite_migrations" VALUES(4,'evopo.archive','m004_packed','2026-11-26 18:10:52.064999+00:00');
-INSERT INTO "_sqlite_migrations" VALUES(5,'evopo.archive','m005_variants','2026-11-26 18:24:38.003959+00:00');
+INSERT INTO "_sqlite_migrations" VALUES(5,'evopo.archive','m005_variants','2026-11-26 18:52:18.945116+00:00');
 CREATE TABLE candidate (
     id INTEGER PRIMARY KEY,
     proposal_id INTEGER UNIQUE REFERENCES proposal(id),
@@ -79,10 +79,10 @@ INSERT INTO "event" VALUES(17,'2026-11-26T18:10:52.111+00:00','proposal_requeste
 INSERT INTO "event" VALUES(18,'2026-11-26T18:10:52.113+00:00','proposal_received',NULL,4,NULL,'{}');
 INSERT INTO "event" VALUES(19,'2026-11-26T18:10:52.115+00:00','proposal_requested',NULL,5,NULL,'{}');
 INSERT INTO "event" VALUES(20,'2026-11-26T18:10:52.118+00:00','proposal_received',NULL,5,NULL,'{}');
-INSERT INTO "event" VALUES(21,'2026-11-26T18:12:31.331+00:00','variant_added',1,NULL,NULL,'{"variant":1}');
-INSERT INTO "event" VALUES(22,'2026-11-26T18:12:31.334+00:00','variant_vetted',1,NULL,NULL,'{"variant":1,"status":"accepted","rules":[]}');
-INSERT INTO "event" VALUES(23,'2026-11-26T18:12:31.346+00:00','variant_scored',1,NULL,NULL,'{"variant":1}');
-INSERT INTO "event" VALUES(24,'2026-11-26T18:12:31.362+00:00','variant_failed',1,NULL,NULL,'{"variant":1}');
+INSERT INTO "event" VALUES(21,'2026-11-26T18:36:25.567+00:00','variant_added',1,NULL,NULL,'{"variant":1}');
+INSERT INTO "event" VALUES(22,'2026-11-26T18:36:25.571+00:00','variant_vetted',1,NULL,NULL,'{"variant":1,"status":"accepted","rules":[]}');
+INSERT INTO "event" VALUES(23,'2026-11-26T18:36:25.572+00:00','variant_scored',1,NULL,NULL,'{"variant":1}');
+INSERT INTO "event" VALUES(24,'2026-11-26T18:36:25.578+00:00','variant_failed',1,NULL,NULL,'{"variant":1}');
 CREATE TABLE finding (
     id INTEGER PRIMARY KEY,
     candidate_id INTEGER NOT NULL REFERENCES verdict(candidate_id),
@@ -162,7 +162,7 @@ INSERT INTO "text" VALUES(4,X'D7888B94699B566814899C12214EFDC294E51F6C907E8B8AC0
 CREATE TABLE variant (
     id INTEGER PRIMARY KEY,
     candidate_id INTEGER NOT NULL REFERENCES candidate(id),
-    purpose TEXT NOT NULL,       -- what it was made for, for example autopsy
+    purpose TEXT NOT NULL,       -- what it was made for: parts (of evopo autopsy)
     edit TEXT NOT NULL,          -- JSON: the edits of the candidate's graph; []: none
     graph TEXT NOT NULL,         -- JSON of the edited graph
     hash TEXT NOT NULL,          -- canonical hash of the edited graph
