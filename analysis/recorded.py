@@ -6,17 +6,88 @@ from another person.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from archive.errors import CorruptArchive
+from archive.errors import CorruptArchive, MissingRow
 from archive.query import Reader
-from archive.records import EventKind, EventRow, FindingRow, Origin, ProposalRow, VerdictRow
+from archive.records import (
+    CandidateRow,
+    EvaluationRow,
+    EventKind,
+    EventRow,
+    FindingRow,
+    Origin,
+    ParentRow,
+    ProposalRow,
+    VerdictRow,
+)
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.nodes import GraphError
 from sandbox.verdicts.verdict import Severity
 
+T = TypeVar("T")
+
 MOST_ISLANDS = 10_000
+
+
+class Rows(Protocol):
+    """Rows of an archive by id, as code that goes through the events of a run needs them: a Reader, or a `ReadAhead`."""
+
+    path: Path
+
+    def candidate(self, id: int) -> CandidateRow: ...
+    def parents(self, id: int) -> Sequence[ParentRow]: ...
+    def proposal(self, id: int) -> ProposalRow: ...
+    def verdict(self, candidate_id: int) -> VerdictRow | None: ...
+    def findings(self, candidate_id: int) -> Sequence[FindingRow]: ...
+    def evaluation(self, id: int) -> EvaluationRow: ...
+
+
+class ReadAhead:
+    """All rows of an archive, each table read once. For the start of a session and for replays, which look at every row."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.path = reader.path
+        with reader.consistent():
+            self._candidates = {row.id: row for row in reader.candidates()}
+            self._proposals = {row.id: row for row in reader.proposals()}
+            self._verdicts = {row.candidate_id: replace(row, fingerprint=None) for row in reader.verdicts()}
+            self._evaluations = {row.id: replace(row, metrics={}, items=None) for row in reader.evaluations()}
+            self._parents, self._findings = (
+                defaultdict[int, list[ParentRow]](list),
+                defaultdict[int, list[FindingRow]](list),
+            )
+            for edge in reader.lineage():
+                self._parents[edge.child].append(edge)
+            for finding in reader.findings():
+                self._findings[finding.candidate_id].append(finding)
+
+    def candidate(self, id: int) -> CandidateRow:
+        return self._there(self._candidates, id, "candidate")
+
+    def parents(self, id: int) -> Sequence[ParentRow]:
+        return self._parents.get(id, ())
+
+    def proposal(self, id: int) -> ProposalRow:
+        return self._there(self._proposals, id, "proposal")
+
+    def verdict(self, candidate_id: int) -> VerdictRow | None:
+        return self._verdicts.get(candidate_id)
+
+    def findings(self, candidate_id: int) -> Sequence[FindingRow]:
+        return self._findings.get(candidate_id, ())
+
+    def evaluation(self, id: int) -> EvaluationRow:
+        return self._there(self._evaluations, id, "evaluation")
+
+    def _there(self, rows: Mapping[int, T], id: int, what: str) -> T:
+        if id not in rows:
+            raise MissingRow(f"there is no {what} {id}")
+        return rows[id]
 
 
 def sessions_of(events: Iterable[EventRow]) -> list[tuple[int, Mapping[str, Any]]]:
@@ -45,7 +116,7 @@ def section(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def verdict_on(candidate_id: int, reader: Reader) -> VerdictRow:
+def verdict_on(candidate_id: int, reader: Rows) -> VerdictRow:
     """The verdict of a vetted candidate. Raises CorruptArchive if it is missing."""
     verdict = reader.verdict(candidate_id)
     if verdict is None:

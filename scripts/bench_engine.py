@@ -4,7 +4,6 @@
     builtin_N    N proposals of the built-in proposer; losses are vetted as graphs, as in every run of it
     endpoint_N   N replies of a language model on loopback that answers at once; losses are vetted as source code, in the jail
     busy         replies and trainings that take time: share of the time that the workers train, and staleness of parents
-    PEER_N       the same number of programs by another engine, with the same endpoint and a score that costs nothing (`--peers`)
 
 Selection, proposing, vetting, recording and the ladder are those of `evopo run`. A score is computed from the graph at once
 (`trivial_task.py`). Processor time is that of the whole process tree from the first proposal to the last; the final and the report
@@ -29,15 +28,16 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median
 
-SCRIPTS = Path(__file__).resolve().parent
-ROOT = Path(os.environ.get("EVOPO_ROOT", SCRIPTS.parent)).resolve()
-"""The checkout that is measured. Another one can be named, to compare two versions with one script."""
-sys.path[:0] = [str(SCRIPTS), str(SCRIPTS.parent), str(SCRIPTS.parent / "tests")]
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import psutil
 from bench_table import Figure, at_least, at_most, show
 from loopback_llm import LoopbackLLM
 
+SCRIPTS = Path(__file__).resolve().parent
+ROOT = Path(os.environ.get("EVOPO_ROOT", SCRIPTS.parent)).resolve()
+"""The checkout that is measured. Another one can be named, to compare two versions with one script."""
 TASK = f"{SCRIPTS / 'trivial_task.py'}:TrivialTask"
 SIZES = (100, 1_000, 10_000)
 POLL = 0.2
@@ -88,13 +88,13 @@ def watched(process: subprocess.Popen[str], done: Callable[[], int], ended: Call
     return samples
 
 
-def between(samples: Sequence[Sample], done: float) -> tuple[float, float]:
-    """Time and processor time when `done` was reached, interpolated."""
+def between(samples: Sequence[Sample], done: float) -> float:
+    """Processor time when `done` was reached, interpolated."""
     for before, after in pairwise(samples):
         if before.done <= done < after.done or (after is samples[-1] and after.done <= done):
             share = min(1.0, (done - before.done) / max(1, after.done - before.done))
-            return before.at + share * (after.at - before.at), before.cpu + share * (after.cpu - before.cpu)
-    return samples[0].at, samples[0].cpu
+            return before.cpu + share * (after.cpu - before.cpu)
+    return samples[0].cpu
 
 
 # ---- a campaign ------------------------------------------------------------------------------------------------------
@@ -173,19 +173,21 @@ def campaign(folder: Path, size: int, settings: Mapping[str, object], name: str)
     search = [s for s in samples if s.done]
     cut = next((i for i, s in enumerate(search) if s.done >= size), len(search) - 1)
     search = search[: cut + 1]
-    at, cpu = zip(*(between(search, size * part) for part in (0.0, 0.25, 0.75, 1.0)), strict=True)
+    cpu = [between(search, size * part) for part in (0.0, 0.25, 0.75, 1.0)]
     first, last = cpu[1] - cpu[0], cpu[3] - cpu[2]
     bytes_each = run.archive.stat().st_size / size
     target = at_most if size >= SIZES[-1] else lambda value, unit, reach, note="": Figure(value, unit, note=note)
     each = 1e3 * (search[-1].cpu - search[0].cpu) / (search[-1].done - search[0].done)
+    wall = 1e3 * (search[-1].at - search[0].at) / (search[-1].done - search[0].done)
+    note = "processor time of the last quarter to the first"
     figures = {
         f"{name}_cpu": at_most(each, "ms", CPU_MS, "processor time per candidate, all processes"),
-        f"{name}_wall": Figure(1e3 * (search[-1].at - search[0].at) / (search[-1].done - search[0].done), "ms", note="per candidate"),
-        f"{name}_last_to_first": target(last / first, "ratio", LAST_TO_FIRST, "processor time of the last quarter to the first"),
+        f"{name}_wall": Figure(wall, "ms", note="per candidate"),
+        f"{name}_last_to_first": target(last / first, "ratio", LAST_TO_FIRST, note),
         f"{name}_start": Figure(search[0].at - began, "s", note="from the command to the first reply"),
         f"{name}_memory": Figure(max(s.largest for s in samples), "MB", note="largest process, resident"),
         f"{name}_disk": at_most(bytes_each / 1e3, "kB", DISK_KB, "per candidate, one file"),
-    }  # fmt: skip
+    }
     return figures | resumed(run, size, name, target) | replayed(run, name, target)
 
 
@@ -222,10 +224,13 @@ def replayed(run: Run, name: str, target: Target) -> dict[str, Figure]:
 # ---- time that passes ------------------------------------------------------------------------------------------------
 
 
-def busy(folder: Path, proposals: int, reply: float, training: float) -> dict[str, Figure]:
+def busy(
+    folder: Path, proposals: int, reply: float, training: float, in_flight: int | None = None
+) -> dict[str, Figure]:
     """Share of the workers' time that they train, and how many results came between a selection and its own result."""
     with endpoint(latency=reply) as settings:
-        run = Run(folder, {**settings, "fitness.seconds": training, "ladder.finalists": 0})
+        chosen = {"fitness.seconds": training, "ladder.finalists": 0, "search.in_flight": in_flight}
+        run = Run(folder, {**settings, **chosen})
         process = run.start(proposals)
         try:
             watched(process, run.answered, lambda: run.answered() >= proposals)
@@ -238,12 +243,15 @@ def busy(folder: Path, proposals: int, reply: float, training: float) -> dict[st
     began, ended = replies[min(8, len(replies) // 4)], replies[-1]
     trained = sum(max(0.0, min(end, ended) - max(end - training, began)) for (end,) in run.rows(sql))
     share = trained / (2 * (ended - began))
-    note = f"{proposals} replies of {reply:g} s, trainings of {training:g} s, 2 workers"
+    name = "busy" if in_flight is None else f"busy_{in_flight}"
+    requests = "the default number of requests" if in_flight is None else f"{in_flight} requests"
+    note = f"{requests} at once, replies of {reply:g} s, trainings of {training:g} s, 2 workers"
     stale = staleness(run)
+    stale_note = f"results between selection and own result: median {median(stale):g}, most {max(stale):g}"
     return {
-        "busy": at_least(share, "ratio", BUSY, note),
-        "busy_staleness": Figure(fmean(stale), "", note=f"results recorded between selection and own result: median {median(stale):g}, most {max(stale):g}"),
-    }  # fmt: skip
+        name: at_least(share, "ratio", BUSY, note),
+        f"{name}_staleness": Figure(fmean(stale), "", note=stale_note),
+    }
 
 
 def staleness(run: Run) -> list[float]:
@@ -308,7 +316,8 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         figures = measured(sizes, chosen.proposers, folder)
         if chosen.busy:
-            figures |= busy(folder / "busy", 16 if chosen.quick else 80, 2.0, 1.0)
+            for in_flight in (None, 8):
+                figures |= busy(folder / f"busy-{in_flight}", 16 if chosen.quick else 80, 2.0, 1.0, in_flight)
     show(figures, ("openai",), as_json=chosen.json)
 
 

@@ -30,7 +30,7 @@ def unread_replies(reader: Reader) -> list[ProposalRow]:
 
 def unvetted(reader: Reader) -> list[CandidateRow]:
     """Candidates without a verdict."""
-    vetted = {v.candidate_id for v in reader.verdicts()}
+    vetted = {event.candidate_id for event in reader.events(kind=EventKind.VERDICT_RECORDED)}
     return [c for c in reader.candidates() if c.id not in vetted]
 
 

@@ -69,7 +69,7 @@ class Campaign:
     phase: Phase = Phase.PREPARING
     trainings: dict[Job, asyncio.Task[None]] = field(default_factory=dict)
     running: set[Job] = field(default_factory=set)
-    """The trainings that have not ended."""
+    """Those of `trainings` that have not ended."""
     calls: dict[int, Cost] = field(default_factory=dict)
     """Maximum cost of each request in progress, by step."""
     requests: dict[int, PendingRequest] = field(default_factory=dict)
@@ -274,8 +274,8 @@ class Campaign:
         """Train the finalists, the known losses and the arms of the baseline on fresh seeds, as far as the budget allows."""
         population = self.population.advance(self.reader)
         entries, info = population.entries(), population.info
-        chosen = leaders(entries, info, population.ladder, population.seeds)
-        relations = await self._relations(chosen[: population.ladder.finalists])
+        chosen = leaders(entries, info, population.ladder, population.seeds)[: population.ladder.finalists]
+        relations = await self._relations(chosen)
         rule = partial(final, also=published_arms(relations, population))
         seeds = with_fresh_seeds(population.seeds, population.ladder.finalist_seeds)
         if self._allowed(rule(entries, info, population.ladder, seeds)):
@@ -310,18 +310,17 @@ class Campaign:
 
     # ---- the budget ----------------------------------------------------------------------------------------------
 
-    @property
-    def under_way(self) -> Cost:
-        """Maximum cost of the requests and trainings in progress and of the reserved first trainings."""
-        begun = Cost(evaluations=self.spent_before.evaluations + len(self.trainings) - self.used.evaluations)
-        judging = [self._judging(job.rung) for job in self.running]
-        return sum([begun, *judging, *self.calls.values()], self._first_cost.times(self.reserved_trainings))
+    def under_way(self, used: Spent) -> Cost:
+        """Maximum cost of the requests and trainings in progress and of the reserved first trainings. `used`: recorded spending."""
+        begun = Cost(evaluations=self.spent_before.evaluations + len(self.trainings) - used.evaluations)
+        judging = (self._judging(job.rung) for job in self.running)
+        return sum((begun, *judging, *self.calls.values()), self._first_cost.times(self.reserved_trainings))
 
     def _blocked(self, wanted: Cost, reserved: Cost = NO_COST) -> str | None:
         """Why work that costs `wanted` may not start while `reserved` is kept free; None if it may."""
-        if stopped := self.task_error or self.monitor.ended:
-            return stopped
-        return exceeded_limit(self.config.budget, self.used, self.under_way + reserved, wanted)
+        used = self.used
+        exceeded = exceeded_limit(self.config.budget, used, self.under_way(used) + reserved, wanted)
+        return self.task_error or self.monitor.ended or exceeded
 
     def _limit(self) -> str | None:
         """Why no further proposal may be requested; None if one may. A proposal needs budget for its first training too."""
@@ -337,14 +336,11 @@ class Campaign:
 
     def _due_in_search(self) -> list[Job]:
         """The trainings that the ladder asks for now. They leave budget for the first trainings of proposals and for the final."""
-        jobs = self.population.advance(self.reader).screening.due()
-        return self._allowed(jobs, self._proposal_reserve() + self.final_reserve)
+        due = self.population.advance(self.reader).screening.due()
+        return self._allowed(due, self._proposal_reserve() + self.final_reserve)
 
     def _allowed(self, jobs: Iterable[Job], reserve: Cost = NO_COST) -> list[Job]:
-        """The trainings of `jobs` that this session has not started yet and that the budget allows.
-
-        A candidate's first training may use the `reserve`, the others may not.
-        """
+        """Those of `jobs` that are not started yet and that the budget allows. Only first trainings may use the `reserve`."""
         due, taken = [], NO_COST
         for job in jobs:
             first = job == self._first_training(job.candidate_id)
@@ -355,8 +351,8 @@ class Campaign:
 
     def _seeds_without_result(self) -> list[Job]:
         """Unfinished first trainings of seed losses of an earlier session. They must end before the first proposal."""
-        jobs = {self._first_training(i.id): i for i in self.population.recorded_seed_losses if i.trainable}
-        return [job for job, loss in jobs.items() if (job.rung, job.seed) not in loss.results]
+        jobs = ((self._first_training(i.id), i) for i in self.population.recorded_seed_losses if i.trainable)
+        return [job for job, loss in jobs if (job.rung, job.seed) not in loss.results]
 
     def _first_training(self, candidate_id: int) -> Job:
         return Job(candidate_id, self.population.rungs[0], self.population.seeds.search[0])

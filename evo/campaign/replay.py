@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.output.encode import one_line
-from analysis.recorded import sessions_of
+from analysis.recorded import ReadAhead, sessions_of
 from archive.errors import CorruptArchive
 from archive.query import Reader
 from archive.records import EventKind, ProposalRow
@@ -51,9 +51,10 @@ def replay_run(rundir: RunDir, task: str | None = None) -> Replayed:
         first = _config_at(configs, proposals[0].requested_event)
         population = Population(first, _info(first, task, reader.run().task), 1)
         differences: list[str] = []
+        rows = ReadAhead(reader)
         for proposal in proposals:
             population.config = _config_at(configs, proposal.requested_event)
-            request = request_for(population.advance(reader, upto=proposal.seen_event), proposal.step, reader)
+            request = request_for(population.advance(reader, proposal.seen_event, rows), proposal.step, reader)
             differences += _differences(proposal, request)
     shown = [*differences[:SHOWN], *([f"... and {len(differences) - SHOWN} more"] if len(differences) > SHOWN else [])]
     if differences:

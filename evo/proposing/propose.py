@@ -168,22 +168,30 @@ class ModelProposer:
     def __init__(self, endpoint: Endpoint, retry: Retry) -> None:
         self.endpoint: Endpoint | None = endpoint
         self._client = LLMClient(endpoint, retry)
+        self._written: tuple[Request, ReplyFormat, list[Message]] | None = None
+        """The prompt that was written last."""
 
     def template(self, request: Request) -> str:
         return template_hash(request.template, contract_named(request.contract))
 
     def worst_case(self, request: Request) -> tuple[int, float]:
-        tokens, usd = self._client.worst_case(lambda form: messages(request, form))
+        tokens, usd = self._client.worst_case(lambda form: self._messages(request, form))
         return tokens, usd or 0.0
 
     async def ask(self, request: Request, observer: AttemptObserver, first_attempt: int) -> Reply:
         return await self._client.complete(
-            lambda form: messages(request, form),
+            lambda form: self._messages(request, form),
             temperature=request.temperature,
             seed=derive(request.seed, "reply", request.step),
             observer=observer,
             first_attempt=first_attempt,
         )
+
+    def _messages(self, request: Request, form: ReplyFormat) -> list[Message]:
+        """The prompt, which is written once for the budget and all attempts of a request."""
+        if self._written is None or self._written[0] is not request or self._written[1] != form:
+            self._written = request, form, messages(request, form)
+        return self._written[2]
 
     async def __aenter__(self) -> Self:
         return self

@@ -156,18 +156,18 @@ def _seed_losses(population: Population) -> tuple[int, ...]:
 
 
 def _parent(population: Population, id: int, role: Role, past: Reader) -> Parent:
-    individual, row, verdict = population.individuals[id], past.candidate(id), past.verdict(id)
+    individual, recorded = population.individuals[id], population.recorded(id, past)
     return Parent(
         id=id,
         role=role.value,
-        name=row.name,
-        thought=row.thought,
-        source=row.source,
-        graph=population.graph(id, past) if verdict and verdict.graph else None,
+        name=recorded.row.name,
+        thought=recorded.row.thought,
+        source=recorded.row.source,
+        graph=recorded.graph,
         score=population.score(individual),
         descriptors=individual.descriptors,
-        findings=tuple(past.findings(id)),
-        failures=tuple(e for e in past.evaluations(id) if e.reason),
+        findings=recorded.findings,
+        failures=tuple(e for e in past.evaluations(id) if e.reason) if individual.failed else (),
     )
 
 

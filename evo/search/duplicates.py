@@ -11,9 +11,9 @@ from analysis.recorded import graph_of, verdict_on
 from archive.errors import CorruptArchive
 from archive.query import Reader
 from sandbox.graph.loss_graph import VerifiedGraph
-from sandbox.identity.closeness import find_duplicates, readable
+from sandbox.identity.closeness import FingerprintIndex, readable
 from sandbox.identity.sameness import Sameness
-from sandbox.verdicts.verdict import Fingerprint, Verdict, VerdictStatus
+from sandbox.verdicts.verdict import Verdict, VerdictStatus
 
 SameLoss = Callable[[VerifiedGraph, VerifiedGraph], Sameness]
 """Compares two losses on fresh test inputs."""
@@ -41,7 +41,7 @@ class DuplicateIndex:
     same_loss: SameLoss
     graph: GraphOf
     by_hash: dict[str, int] = field(default_factory=dict)
-    by_fingerprint: list[tuple[int, Fingerprint]] = field(default_factory=list)
+    by_fingerprint: FingerprintIndex = field(default_factory=FingerprintIndex)
 
     @classmethod
     def of(cls, reader: Reader, same_loss: SameLoss, graph: GraphOf | None = None) -> Self:
@@ -52,7 +52,7 @@ class DuplicateIndex:
                 continue
             index.by_hash.setdefault(row.hash, row.candidate_id)
             if fingerprint := readable(row.fingerprint):
-                index.by_fingerprint.append((row.candidate_id, fingerprint))
+                index.by_fingerprint.add(row.candidate_id, fingerprint)
         return index
 
     def find(self, verdict: Verdict) -> DuplicateMatch | None:
@@ -63,8 +63,7 @@ class DuplicateIndex:
         assert verdict.graph is not None and verdict.hash is not None and verdict.fingerprint is not None
         if verdict.hash in self.by_hash:
             return DuplicateMatch(self.by_hash[verdict.hash], "hash")
-        for index in find_duplicates(verdict.fingerprint, [fingerprint for _, fingerprint in self.by_fingerprint]):
-            candidate_id, _ = self.by_fingerprint[index]
+        for candidate_id in self.by_fingerprint.near(verdict.fingerprint):
             with suppress(CorruptArchive):
                 if found := self.same_loss(self.graph(candidate_id), verdict.graph):
                     return DuplicateMatch(candidate_id, "fingerprint", found.difference)
@@ -74,4 +73,4 @@ class DuplicateIndex:
         """Add an accepted loss that is no duplicate."""
         assert verdict.graph is not None and verdict.hash is not None and verdict.fingerprint is not None
         self.by_hash.setdefault(verdict.hash, candidate_id)
-        self.by_fingerprint.append((candidate_id, verdict.fingerprint))
+        self.by_fingerprint.add(candidate_id, verdict.fingerprint)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from analysis import stats
-from archive.records import Origin
+from archive.records import CandidateRow, FindingRow, Origin
 from fitness.schedule.ladder import RaceEntry, Tuned
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.verdicts.verdict import VerdictStatus
 
 
@@ -65,6 +66,16 @@ class Individual:
             "failed": self.failed,
         }
         return frozenset(word for word, applies in became.items() if applies)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the archive holds of a vetted candidate, which does not change any more."""
+
+    row: CandidateRow
+    findings: tuple[FindingRow, ...]
+    graph: VerifiedGraph | None
+    """None for a refused loss that never had a valid graph."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from archive.query import Reader
+from analysis.recorded import Rows
 from archive.records import EventKind, EventRow, ProposalRow, Usage
 from archive.spending import cost_of, ends_step, most_of, possibly_paid, usage_of
 from evo.config.schema import Config
@@ -38,24 +38,24 @@ class Ledger:
         """The spending so far. `seconds`: running time over all sessions."""
         return replace(self._spent, seconds=seconds)
 
-    def take(self, event: EventRow, reader: Reader) -> None:
+    def take(self, event: EventRow, reader: Rows) -> None:
         """Add the cost of one event."""
         handler = _HANDLERS.get(event.kind)
         if handler:
             handler(self, event, reader)
 
-    def _requested(self, event: EventRow, reader: Reader) -> None:
+    def _requested(self, event: EventRow, reader: Rows) -> None:
         most = most_of(event)
         if event.proposal_id is not None and most is not None:
             self._most[event.proposal_id] = most
 
-    def _received(self, event: EventRow, reader: Reader) -> None:
+    def _received(self, event: EventRow, reader: Rows) -> None:
         assert event.proposal_id is not None
         row = reader.proposal(event.proposal_id)
         self._count(row)
         self._pay(row, event)
 
-    def _failed(self, event: EventRow, reader: Reader) -> None:
+    def _failed(self, event: EventRow, reader: Rows) -> None:
         assert event.proposal_id is not None
         row = reader.proposal(event.proposal_id)
         if ends_step(event):
@@ -72,26 +72,26 @@ class Ledger:
         paid = cost_of(row, most, possibly_paid=possibly_paid(ended)).usage
         self._add(paid.tokens_in + paid.tokens_out, paid.usd)
 
-    def _lost(self, event: EventRow, reader: Reader) -> None:
+    def _lost(self, event: EventRow, reader: Rows) -> None:
         self._spent = replace(self._spent, possibly_paid=self._spent.possibly_paid + 1)
         if event.proposal_id is not None and (most := self._most.pop(event.proposal_id, None)):
             self._add(most.tokens_in + most.tokens_out, most.usd)
 
-    def _measured(self, event: EventRow, reader: Reader) -> None:
+    def _measured(self, event: EventRow, reader: Rows) -> None:
         assert event.evaluation_id is not None
         judged = reader.evaluation(event.evaluation_id).judged
         self._spent = replace(self._spent, evaluations=self._spent.evaluations + 1)
         if judged:
             self._add(judged.tokens_in + judged.tokens_out, judged.usd)
 
-    def _charged(self, event: EventRow, reader: Reader) -> None:
+    def _charged(self, event: EventRow, reader: Rows) -> None:
         charge = event.payload if isinstance(event.payload, Mapping) else {}
         paid = usage_of(charge)
         self._add(paid.tokens_in + paid.tokens_out, paid.usd)
         if isinstance(evaluation := charge.get("evaluation"), int):
             self._settled.add(evaluation)
 
-    def _requeued(self, event: EventRow, reader: Reader) -> None:
+    def _requeued(self, event: EventRow, reader: Rows) -> None:
         """A training was cut off. Its judge may have been paid, unless the payment is recorded."""
         assert event.evaluation_id is not None
         if event.evaluation_id in self._settled:
@@ -103,7 +103,7 @@ class Ledger:
         self._spent = replace(self._spent, tokens=self._spent.tokens + tokens, usd=self._spent.usd + (usd or 0.0))
 
 
-_HANDLERS: Mapping[str, Callable[[Ledger, EventRow, Reader], None]] = {
+_HANDLERS: Mapping[str, Callable[[Ledger, EventRow, Rows], None]] = {
     EventKind.PROPOSAL_REQUESTED: Ledger._requested,
     EventKind.PROPOSAL_RECEIVED: Ledger._received,
     EventKind.PROPOSAL_FAILED: Ledger._failed,

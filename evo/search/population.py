@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import Self
 
 from analysis.final import seeds_of
-from analysis.recorded import graph_of, island_of, refusing, verdict_on
+from analysis.recorded import ReadAhead, Rows, graph_of, island_of, refusing, verdict_on
 from analysis.snapshot import SINGLES_OUT
 from archive.errors import CorruptArchive
 from archive.query import Reader
@@ -22,15 +22,15 @@ from archive.records import EventKind, EventRow, Role
 from archive.spending import ends_step
 from evo.config.schema import Config
 from evo.search.budget import Spent
-from evo.search.individuals import Individual, Score, differences
+from evo.search.individuals import Individual, Recorded, Score, differences
 from evo.search.ledger import Ledger
 from evo.search.operators import role_of
-from evo.search.pooling import Pooling
 from evo.search.rng import derive
 from evo.search.seed_losses import baseline_of_new_run, seed_losses
 from evo.search.selection.bandit import arm_name
 from evo.search.selection.columns import Members
 from evo.search.selection.members import Member
+from evo.search.selection.pooling import Pooling
 from fitness.schedule.ladder import RaceEntry, Seeds
 from fitness.schedule.screening import Screening
 from fitness.task.protocol import TaskInfo
@@ -39,6 +39,8 @@ from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.verdicts.verdict import VerdictStatus
 
 SEARCH_SEEDS = 64
+MANY = 2_000
+"""Number of events from which on all rows are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +94,21 @@ class Population:
         """The rungs at which any training was scored."""
         self._last: datetime | None = None
         self._graphs: dict[int, VerifiedGraph] = {}
+        self._recorded: dict[int, Recorded] = {}
 
-    def advance(self, reader: Reader, upto: int | None = None) -> Self:
-        """Apply the new events up to id `upto`, by default all. Returns self."""
+    def advance(self, reader: Reader, upto: int | None = None, rows: Rows | None = None) -> Self:
+        """Apply the new events up to id `upto`, by default all. Returns self.
+
+        `rows`: where to look rows up; by default in `reader`, in memory if there are many events.
+        """
         if not self.seen:
             self.baseline_name = reader.run().baseline
         last = reader.last_event() if upto is None else upto
         if last > self.seen:
-            for event in reader.events(after=self.seen):
-                if event.id > last:
-                    break
-                self._take(event, reader)
+            events = reader.as_of(last).events(after=self.seen)
+            rows = rows or (ReadAhead(reader) if len(events) > MANY else reader)
+            for event in events:
+                self._take(event, rows)
             self.seen = last
         return self
 
@@ -188,13 +194,24 @@ class Population:
             self._graphs[candidate_id] = graph_of(verdict_on(candidate_id, reader))
         return self._graphs[candidate_id]
 
+    def recorded(self, candidate_id: int, reader: Reader) -> Recorded:
+        """What the archive holds of a vetted candidate, read at the first call. Raises CorruptArchive."""
+        if candidate_id not in self._recorded:
+            has_graph = verdict_on(candidate_id, reader).graph is not None
+            self._recorded[candidate_id] = Recorded(
+                reader.candidate(candidate_id),
+                tuple(reader.findings(candidate_id)),
+                self.graph(candidate_id, reader) if has_graph else None,
+            )
+        return self._recorded[candidate_id]
+
     def keep_graph(self, candidate_id: int, graph: VerifiedGraph) -> None:
         """Store the graph of a candidate after vetting, so that the archive's copy need not be verified."""
         self._graphs[candidate_id] = graph
 
     # ---- applying events -----------------------------------------------------------------------------------------
 
-    def _take(self, event: EventRow, reader: Reader) -> None:
+    def _take(self, event: EventRow, reader: Rows) -> None:
         self._clock(event)
         self._ledger.take(event, reader)
         handler = _HANDLERS.get(event.kind)
@@ -207,11 +224,11 @@ class Population:
             self.recorded_seconds += max(0.0, (at - self._last).total_seconds())
         self._last = at
 
-    def _failed(self, event: EventRow, reader: Reader) -> None:
+    def _failed(self, event: EventRow, reader: Rows) -> None:
         assert event.proposal_id is not None
         self._outcomes["unusable"] += ends_step(event) or reader.proposal(event.proposal_id).reply is not None
 
-    def _added(self, event: EventRow, reader: Reader) -> None:
+    def _added(self, event: EventRow, reader: Rows) -> None:
         assert event.candidate_id is not None
         row = reader.candidate(event.candidate_id)
         operator: str | None = None
@@ -231,7 +248,7 @@ class Population:
             self._uses[parent] += 1
             self.members.use(parent, self._uses[parent])
 
-    def _vetted(self, event: EventRow, reader: Reader) -> None:
+    def _vetted(self, event: EventRow, reader: Rows) -> None:
         assert event.candidate_id is not None
         verdict = verdict_on(event.candidate_id, reader)
         individual = self._individual(event.candidate_id)
@@ -254,7 +271,7 @@ class Population:
         self._count(individual, frozenset())
         self.members.add(self._member(individual), self._fitness(individual)[1])
 
-    def _measured(self, event: EventRow, reader: Reader) -> None:
+    def _measured(self, event: EventRow, reader: Rows) -> None:
         assert event.evaluation_id is not None
         row = reader.evaluation(event.evaluation_id)
         individual = self._individual(row.candidate_id)
@@ -305,7 +322,7 @@ class Population:
             self._outcomes.update(individual.outcomes - before)
             self._outcomes.subtract(before - individual.outcomes)
 
-    def _final_begun(self, event: EventRow, reader: Reader) -> None:
+    def _final_begun(self, event: EventRow, reader: Rows) -> None:
         final = dict.fromkeys((*self.seeds.final, *seeds_of(event.payload)))
         self.seeds = replace(self.seeds, final=tuple(final))
 
@@ -348,7 +365,7 @@ class Population:
         )
 
 
-_HANDLERS: Mapping[str, Callable[[Population, EventRow, Reader], None]] = {
+_HANDLERS: Mapping[str, Callable[[Population, EventRow, Rows], None]] = {
     EventKind.PROPOSAL_FAILED: Population._failed,
     EventKind.CANDIDATE_ADDED: Population._added,
     EventKind.VERDICT_RECORDED: Population._vetted,

@@ -1,4 +1,4 @@
-"""The ladder's state, kept result by result: the same trainings as `fitness.schedule.ladder.screening`, without a look at all losses.
+"""The ladder's state, kept result by result: the same trainings as `ladder.screening`, without a look at all losses.
 
 A result changes the place of one loss at the stages that it has completed. What is asked for afterwards is bounded by the trainings
 that are due: the losses that wait at a stage are kept in the order of their means, and only those above the bar are looked at.
@@ -20,7 +20,7 @@ Place = tuple[float, int]
 
 
 class Screening:
-    """Which trainings of the search are due. `take` is called with an entry when it enters the race and after each of its results."""
+    """Which trainings of the search are due. `take` gets an entry when it enters the race, and after each of its results."""
 
     def __init__(self, info: TaskInfo, settings: LadderSettings, seeds: Seeds) -> None:
         self._settings = settings

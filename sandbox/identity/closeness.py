@@ -51,14 +51,76 @@ def find_duplicates(fingerprint: Fingerprint, others: Sequence[Fingerprint]) -> 
     It compares vectors, not keys, because two almost equal losses can lie in different buckets. Fingerprints of different formats
     or contracts are never compared. The results are proposals: `compare.same_loss` confirms them.
     """
-    mine = np.asarray(fingerprint.vector, dtype=float)
-    fitting = [i for i, o in enumerate(others) if comparable(fingerprint, o)]
-    if not fitting or not mine.size:
-        return []
-    theirs = np.array([others[i].vector for i in fitting], dtype=float)
-    furthest = gaps(mine[None], theirs, np.maximum(_typical(mine[None]), _typical(theirs))).max(axis=1)
-    order = np.argsort(furthest, kind="stable")
-    return [fitting[i] for i in order if furthest[i] <= PROPOSED_WITHIN]
+    index = FingerprintIndex()
+    for number, other in enumerate(others):
+        index.add(number, other)
+    return index.near(fingerprint)
+
+
+class FingerprintIndex:
+    """Fingerprints of losses by candidate id, in the order of `add`. `near` is `find_duplicates` over all of them.
+
+    The gradients are kept as rows of one array. A look-up compares a few positions of all rows first: two fingerprints are within
+    the tolerance only if every position is.
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, int], _Rows] = {}
+
+    def add(self, candidate_id: int, fingerprint: Fingerprint) -> None:
+        """Add a fingerprint."""
+        self._rows.setdefault(_form(fingerprint), _Rows(len(fingerprint.vector))).add(candidate_id, fingerprint)
+
+    def __len__(self) -> int:
+        return sum(len(rows) for rows in self._rows.values())
+
+    def near(self, fingerprint: Fingerprint) -> list[int]:
+        """Ids of the losses whose gradients are within PROPOSED_WITHIN, the nearest first."""
+        rows = self._rows.get(_form(fingerprint))
+        return rows.near(fingerprint) if rows is not None and fingerprint.vector else []
+
+
+FIRST_LOOK = 6
+"""Positions of a fingerprint that a look-up compares first."""
+
+
+class _Rows:
+    """Fingerprints of one format: gradients and their typical sizes, one row per loss."""
+
+    def __init__(self, length: int) -> None:
+        self._ids: list[int] = []
+        self._vectors = np.zeros((64, length))
+        self._typical = np.zeros((64, length))
+        self._first = np.linspace(0, max(0, length - 1), min(FIRST_LOOK, length)).astype(int)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add(self, candidate_id: int, fingerprint: Fingerprint) -> None:
+        n = len(self._ids)
+        if n == len(self._vectors):
+            self._vectors, self._typical = (
+                np.concatenate([a, np.zeros_like(a)]) for a in (self._vectors, self._typical)
+            )
+        self._vectors[n] = fingerprint.vector
+        if fingerprint.vector:
+            self._typical[n] = _typical(self._vectors[n : n + 1])[0]
+        self._ids.append(candidate_id)
+
+    def near(self, fingerprint: Fingerprint) -> list[int]:
+        mine = np.array([fingerprint.vector], dtype=float)
+        typical = _typical(mine)
+        rows = np.arange(len(self._ids))
+        for positions in (self._first, np.arange(mine.shape[1])):
+            theirs = self._vectors[np.ix_(rows, positions)]
+            sizes = np.maximum(typical[:, positions], self._typical[np.ix_(rows, positions)])
+            furthest = gaps(mine[:, positions], theirs, sizes).max(axis=1)
+            rows, furthest = rows[furthest <= PROPOSED_WITHIN], furthest[furthest <= PROPOSED_WITHIN]
+        return [self._ids[i] for i in rows[np.argsort(furthest, kind="stable")]]
+
+
+def _form(fingerprint: Fingerprint) -> tuple[str, int]:
+    return version(fingerprint.key), len(fingerprint.vector)
 
 
 def factor_between(a: Fingerprint, b: Fingerprint) -> float | None:

@@ -105,7 +105,7 @@ class Members(Sequence[Member]):
         self._set(at, member.usable, member.fitness, seeds, member.standard_error)
 
     def rate(self, candidate_id: int, usable: bool, fitness: float | None, seeds: int) -> None:
-        """Set what the results of a member say: a fitness that is a mean over `seeds`. Nothing for a candidate that is no member."""
+        """Set what the results of a member say: its fitness, a mean over `seeds`. Nothing for a candidate that is no member."""
         at = self._position(candidate_id)
         if at is not None:
             error = self._noise / math.sqrt(seeds) if seeds and self._noise is not None else None

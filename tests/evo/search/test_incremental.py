@@ -115,7 +115,7 @@ class Story:
                 self.run.duplicate(candidate, of=self.accepted[0])
 
     def result(self) -> None:
-        candidate = self.data.draw(st.sampled_from(self.accepted))
+        candidate = self.data.draw(st.sampled_from(self.accepted[:6]))  # few, so that some have several seeds
         rung, number = self.data.draw(st.sampled_from([("short", 0), ("full", 0), ("full", 1), ("full", 2)]))
         if (candidate, rung, number) in self.trained:
             return
@@ -132,7 +132,8 @@ def test_the_state_after_any_events_is_that_of_a_recomputation(data: st.DataObje
     with tempfile.TemporaryDirectory() as folder, history(Path(folder)) as run:
         story, live = Story(run, data), Population(run.config, run.info, 1)
         story.begin()
-        for what in data.draw(st.lists(st.sampled_from([story.proposal, story.verdict, story.result]), max_size=40)):
+        often = [story.proposal, story.verdict, story.result, story.result, story.result]
+        for what in data.draw(st.lists(st.sampled_from(often), min_size=10, max_size=60)):
             what()
             live.advance(run.reader)
         check(live)

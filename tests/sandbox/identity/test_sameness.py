@@ -1,5 +1,6 @@
 """Two losses are the same exactly if they train identically: pairs of both kinds, and random pairs."""
 
+import itertools
 import random
 
 import numpy as np
@@ -11,7 +12,7 @@ from written import written
 from sandbox import known
 from sandbox.execute.evaluate import CannotCompute, Evaluator, joined
 from sandbox.graph.loss_graph import LossGraph
-from sandbox.identity.closeness import find_duplicates
+from sandbox.identity.closeness import PREFERENCE_BATCHES, PROPOSED_WITHIN, _typical, find_duplicates, gaps
 from sandbox.identity.compare import same_loss
 from sandbox.identity.fingerprints import fingerprint
 from sandbox.identity.nearest import nearest_known
@@ -148,6 +149,26 @@ def test_fingerprints_of_another_format_are_never_compared():
     ours = fingerprint(_loss("dpo"))
     other = Fingerprint(*(key.replace("f1:", "f0:") for key in (ours.key, ours.scale_key, ours.beta_key)), ours.vector)
     assert find_duplicates(ours, [other, ours]) == [1]
+
+
+def test_a_look_at_a_few_positions_first_misses_no_fingerprint_within_the_tolerance():
+    """Against a comparison of all positions, for vectors that differ in none, one or many of them."""
+    rng = np.random.default_rng(5)
+    length = 2 * sum(PREFERENCE_BATCHES)
+    vectors = [rng.normal(size=length) * 10.0 ** rng.integers(-8, 3, length) for _ in range(8)]
+    for at, size in itertools.product(range(0, length, 7), (0.9, 1.1, 50.0)):
+        changed = vectors[at % 8].copy()
+        changed[at] *= 1 + size * PROPOSED_WITHIN
+        vectors += [changed, vectors[at % 8] * (1 + size * PROPOSED_WITHIN * rng.random(length))]
+    prints = [Fingerprint("f1:a", "f1:b", "f1:c", tuple(v)) for v in vectors]
+    found = 0
+    for own in prints[:8]:
+        mine, theirs = np.array([own.vector]), np.array(vectors)
+        furthest = gaps(mine, theirs, np.maximum(_typical(mine), _typical(theirs))).max(axis=1)
+        near = [i for i in np.argsort(furthest, kind="stable") if furthest[i] <= PROPOSED_WITHIN]
+        assert find_duplicates(own, prints) == near
+        found += len(near)
+    assert 8 < found < 8 * len(prints)
 
 
 def _dense(graph: LossGraph, seed: int) -> np.ndarray:
