@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
+from operator import add, sub
 from typing import Any, Self
 
 from analysis import stats
@@ -11,6 +12,23 @@ from archive.records import CandidateRow, FindingRow, Origin
 from fitness.schedule.ladder import RaceEntry, Tuned
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.verdicts.verdict import VerdictStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Number of proposals by outcome. `unusable`: replies without a loss."""
+
+    accepted: int = 0
+    refused: int = 0
+    duplicate: int = 0
+    failed: int = 0
+    unusable: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(*map(add, astuple(self), astuple(other)))
+
+    def __sub__(self, other: Tally) -> Tally:
+        return Tally(*map(sub, astuple(self), astuple(other)))
 
 
 @dataclass
@@ -57,15 +75,14 @@ class Individual:
         return None in self.results.values()
 
     @property
-    def outcomes(self) -> frozenset[str]:
-        """What became of it so far, in the words of `Tally`; empty before it is vetted."""
-        became = {
-            "accepted": self.trainable,
-            "refused": self.status is VerdictStatus.REFUSED,
-            "duplicate": self.duplicate_of is not None,
-            "failed": self.failed,
-        }
-        return frozenset(word for word, applies in became.items() if applies)
+    def tally(self) -> Tally:
+        """What became of it so far; all 0 before it is vetted."""
+        return Tally(
+            accepted=int(self.trainable),
+            refused=int(self.status is VerdictStatus.REFUSED),
+            duplicate=int(self.duplicate_of is not None),
+            failed=int(self.failed),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ the selection from that state must be equal to the recorded one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from statistics import fmean
 from typing import Self
@@ -22,7 +22,7 @@ from archive.records import EventKind, EventRow, Role
 from archive.spending import ends_step
 from evo.config.schema import Config
 from evo.search.budget import Spent
-from evo.search.individuals import Individual, Recorded, Score, differences
+from evo.search.individuals import Individual, Recorded, Score, Tally, differences
 from evo.search.ledger import Ledger
 from evo.search.operators import role_of
 from evo.search.rng import derive
@@ -41,17 +41,6 @@ from sandbox.verdicts.verdict import VerdictStatus
 SEARCH_SEEDS = 64
 MANY = 2_000
 """Number of events from which on all rows are read at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """Number of proposals by outcome. `unusable`: replies without a loss."""
-
-    accepted: int
-    refused: int
-    duplicate: int
-    failed: int
-    unusable: int
 
 
 class Population:
@@ -83,7 +72,7 @@ class Population:
         """The baseline that the archive names; None before it is recorded as a candidate."""
         self.recorded_seed_losses: list[Individual] = []
         self._ledger = Ledger(config, info)
-        self._outcomes: Counter[str] = Counter()
+        self._tally = Tally()
         self._uses: Counter[int] = Counter()
         self._noise = {rung: Pooling() for rung in self.rungs}
         """Noise of the fitness at each rung."""
@@ -179,7 +168,7 @@ class Population:
 
     def tally(self) -> Tally:
         """Number of proposals by outcome so far."""
-        return Tally(**{outcome.name: self._outcomes[outcome.name] for outcome in fields(Tally)})
+        return self._tally
 
     def spent(self, seconds: float) -> Spent:
         """The spending so far. `seconds`: running time over all sessions."""
@@ -226,7 +215,8 @@ class Population:
 
     def _failed(self, event: EventRow, reader: Rows) -> None:
         assert event.proposal_id is not None
-        self._outcomes["unusable"] += ends_step(event) or reader.proposal(event.proposal_id).reply is not None
+        if ends_step(event) or reader.proposal(event.proposal_id).reply is not None:
+            self._tally += Tally(unusable=1)
 
     def _added(self, event: EventRow, reader: Rows) -> None:
         assert event.candidate_id is not None
@@ -268,7 +258,7 @@ class Population:
                 self._reads_beta(individual),
             )
             self.screening.take(individual.entry)
-        self._count(individual, frozenset())
+        self._count(individual, Tally())
         self.members.add(self._member(individual), self._fitness(individual)[1])
 
     def _measured(self, event: EventRow, reader: Rows) -> None:
@@ -278,7 +268,7 @@ class Population:
         if row.beta is not None or row.learning_rate is not None:
             individual.tuned[row.rung, row.seed, row.beta, row.learning_rate] = row.fitness
             return
-        before = individual.outcomes
+        before = individual.tally
         individual.results[row.rung, row.seed] = row.fitness
         if row.fitness is not None:
             self._scored.add(row.rung)
@@ -316,11 +306,10 @@ class Population:
         """The fitness by which a candidate is selected, and the number of its seeds; None and 0 if unknown or failed."""
         return (None if individual.failed else self.advantage(individual)) or (None, 0)
 
-    def _count(self, individual: Individual, before: Set[str]) -> None:
+    def _count(self, individual: Individual, before: Tally) -> None:
         """Update the numbers of proposals by outcome."""
         if not individual.is_seed_loss:
-            self._outcomes.update(individual.outcomes - before)
-            self._outcomes.subtract(before - individual.outcomes)
+            self._tally += individual.tally - before
 
     def _final_begun(self, event: EventRow, reader: Rows) -> None:
         final = dict.fromkeys((*self.seeds.final, *seeds_of(event.payload)))

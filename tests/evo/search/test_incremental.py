@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from analysis import stats
 from archive.records import Origin, Role
-from evo.search.individuals import differences
+from evo.search.individuals import Tally, differences
 from evo.search.operators import role_of
-from evo.search.population import Population, Tally
+from evo.search.population import Population
 from evo.search.selection.columns import Members
 from evo.search.selection.grid import gap
 from evo.search.selection.members import Member, SelectionSettings
