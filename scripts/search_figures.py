@@ -17,7 +17,7 @@ class RunTrace:
     """One run: what led and when, and how good the offspring were."""
 
     led: Sequence[tuple[int, int, float]]
-    """For each new leader: trainings and proposals until then, and its true fitness."""
+    """For each new leader: trainings and proposals until then, and its true fitness. The baseline leads before any proposal."""
     trainings: int
     """Trainings of the whole search."""
     proposals: int
@@ -25,11 +25,11 @@ class RunTrace:
     """Step and true fitness, relative to the baseline's, of proposals at equal distances."""
 
     def after_proposals(self, count: int) -> float:
-        """True fitness of what led after so many proposals; of the first leader before there was one."""
+        """True fitness of what led after so many proposals."""
         return next((true for _, at, true in reversed(self.led) if at <= count), self.led[0][2])
 
     def after_trainings(self, count: int) -> float:
-        """True fitness of what led after so many trainings; of the first leader before there was one."""
+        """True fitness of what led after so many trainings."""
         return next((true for at, _, true in reversed(self.led) if at <= count), self.led[0][2])
 
 

@@ -130,7 +130,8 @@ async def _trace(bench: Bench, config: Config, folder: Path, workers: SharingPoo
         assert baseline is not None
         reference = population.graph(baseline.id, reader)
     truth = {id: await _truth(bench, graphs[id], workers) for id in dict.fromkeys(id for *_, id in leading)}
-    led = [(at, proposals, truth[id]) for at, proposals, id in leading]
+    led = [(0, 0, await _truth(bench, reference, workers))]
+    led += [(at, proposals, truth[id]) for at, proposals, id in leading]
     spaced = proposed[:: max(1, len(proposed) // bench.offspring)]
     offspring = []
     for step, id in spaced:

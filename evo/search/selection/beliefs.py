@@ -29,8 +29,7 @@ def fitness_posteriors(members: Sequence[Member], shrinkage: bool = True) -> Pos
     """Posterior distribution of each measured member's true fitness.
 
     The prior is normal, with the median of the population and the part of its variance (`middle_and_variance`) that standard errors
-    do not explain (empirical Bayes); flat without `shrinkage`. An unknown standard error counts as the standard deviation of the
-    population.
+    do not explain (empirical Bayes); flat without `shrinkage`. An unknown standard error counts as the root of that variance.
     """
     members = Members.of(members)
     able, rows = members.measured, members.rows

@@ -85,6 +85,13 @@ def test_fitter_parents_are_drawn_more_often() -> None:
     assert counts[5] > 3 * counts[2] > 0
 
 
+def test_ruined_losses_do_not_make_the_good_ones_look_alike() -> None:
+    good = [member(i, fitness=0.01 * i, standard_error=0.002) for i in range(1, 7)]
+    ruined = [member(i, fitness=-0.9, standard_error=0.002) for i in range(10, 13)]
+    counts = drawn([*good, *ruined], only("refine", grid=False, grid_share=0.0))
+    assert counts[6] > 3 * counts[4] and not any(counts[i] for i in range(10, 13))
+
+
 def test_parents_with_many_children_are_drawn_less_often() -> None:
     members = [member(i, 0.5, uses=20 * (i == 1), standard_error=0.02) for i in (1, 2)]
     members.append(member(3, 0.0, standard_error=0.02))
