@@ -39,7 +39,7 @@ from archive.query import Reader
 from archive.records import EventKind, RunRow
 from archive.store import Archive
 from evo.proposing import genetic
-from evo.proposing.prompting import Briefing, LandmarkView, ParentView, TaskView, render, template_hash
+from evo.proposing.prompting import BUILT_IN, Briefing, LandmarkView, ParentView, TaskView, render
 from sandbox import known
 from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
@@ -117,7 +117,7 @@ class Filling:
         told = [{"id": parent, "role": role} for parent in parents]
         id = self._timed(
             self.archive.request_proposal, step, 1, operator, "openai", "model-a", 0.8,
-            template_hash(operator, contract_named("preference")), {"island": step % 4, "parents": told}, self.seen,
+            BUILT_IN.hash(operator, contract_named("preference")), {"island": step % 4, "parents": told}, self.seen,
             self.prompt(step, operator, parents),
         )  # fmt: skip
         reply = json.dumps({"thought": loss.thought, "name": name, "code": loss.source})
@@ -162,7 +162,7 @@ class Filling:
             loss = self.pool[parent % len(self.pool)]
             views.append(
                 ParentView(
-                    loss.source, f"{loss.name}_{parent}", loss.thought, self.quality[parent], 0.021, 1, True,
+                    loss.source, f"{loss.name}_{parent}", loss.thought, self.quality[parent], 0.021, 1, True, None,
                     {"reward": self.quality[parent] + 0.1, "kl_per_sequence": 5.25}, loss.verdict["descriptors"],
                 )
             )  # fmt: skip
