@@ -77,7 +77,7 @@ class Population:
         self.baseline: Individual | None = None
         """The baseline that the archive names; None before it is recorded as a candidate."""
         self.recorded_seed_losses: list[Individual] = []
-        self._ledger = Ledger(config, info)
+        self.ledger = Ledger(config, info)
         self._tally = Tally()
         self._uses: Counter[int] = Counter()
         self._noise = {rung: Pooling() for rung in self.rungs}
@@ -185,7 +185,7 @@ class Population:
 
     def spent(self, seconds: float) -> Spent:
         """The spending so far. `seconds`: running time over all sessions."""
-        return self._ledger.spent(seconds)
+        return self.ledger.spent(seconds)
 
     def banned(self, individual: Individual) -> bool:
         """Whether a person has excluded it from being a parent and from prompts."""
@@ -233,7 +233,7 @@ class Population:
                 self.members.steer(i.id, i.id in self.steering.pinned, self.banned(i))
             return
         self._clock(event)
-        self._ledger.take(event, reader)
+        self.ledger.take(event, reader)
         handler = _HANDLERS.get(event.kind)
         if handler:
             handler(self, event, reader)
