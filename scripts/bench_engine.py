@@ -254,7 +254,7 @@ def main() -> None:
     arguments.add_argument("--quick", action="store_true", help="end within a minute")
     arguments.add_argument("--sizes", type=int, nargs="*", default=list(SIZES), help="numbers of proposals (all)")
     arguments.add_argument("--proposers", nargs="*", choices=["builtin", "endpoint"], default=["builtin", "endpoint"])
-    arguments.add_argument("--busy", action="store_true", help="also replies of 2 s and trainings of 1 s")
+    arguments.add_argument("--busy", action="store_true", help="also replies of 10 s and trainings of 5 s")
     arguments.add_argument(
         "--peers", type=int, metavar="N", help="also other engines, installed now, with N candidates each"
     )
@@ -268,8 +268,11 @@ def main() -> None:
         if chosen.peers:
             figures |= peers(chosen.peers, folder / "peers")
         if chosen.busy:
+            seconds = 2.0 if chosen.quick else 10.0
             for in_flight in (None, 8):
-                figures |= busy(folder / f"busy-{in_flight}", 16 if chosen.quick else 80, 2.0, 1.0, in_flight)
+                figures |= busy(
+                    folder / f"busy-{in_flight}", 16 if chosen.quick else 80, seconds, seconds / 2, in_flight
+                )
     show(figures, ("openai",), as_json=chosen.json)
 
 
