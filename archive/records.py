@@ -21,6 +21,8 @@ class Operator(StrEnum):
     REFINE = "refine"
     COMBINE = "combine"
     REPAIR = "repair"
+    TUNE = "tune"
+    SIMPLIFY = "simplify"
 
 
 _OPERATOR = re.compile(r"[a-z][a-z0-9_]{0,39}")

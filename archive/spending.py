@@ -5,12 +5,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from archive.records import PERSON, EvaluationRow, EventKind, EventRow, ProposalRow, ProposalState, Spending, Usage
+from archive.records import (
+    PERSON,
+    EvaluationRow,
+    EventKind,
+    EventRow,
+    Operator,
+    ProposalRow,
+    ProposalState,
+    Spending,
+    Usage,
+)
 from archive.sqlite.values import finite_or_null
 
 TO_JUDGE, TO_PROPOSER = "judge", "proposer"
 """Payees of a charge, which is a payment that belongs to no proposal and no finished evaluation."""
-COSTS = (EventKind.PROPOSAL_REQUESTED, EventKind.PROPOSAL_FAILED, EventKind.CHARGED, EventKind.EVALUATION_REQUEUED)
+COSTS = (
+    EventKind.PROPOSAL_REQUESTED, EventKind.PROPOSAL_FAILED, EventKind.CHARGED, EventKind.EVALUATION_REQUEUED,
+    EventKind.VARIANT_SCORED, EventKind.VARIANT_FAILED,
+)  # fmt: skip
 """Kinds of events that have information about costs."""
 _MOST, _ENDS_STEP, _POSSIBLY_PAID = "most", "ends_step", "possibly_paid"
 """Keys in the payloads of a proposal's events."""
@@ -36,7 +49,7 @@ def spending_of(
         seconds=sum(row.seconds or 0.0 for row in proposals),
         unpriced=sum(call.usage.usd is None for call in calls if call.answered),
         possibly_paid=sum(row.state == ProposalState.LOST for row in proposals),
-        evaluations=len(finished),
+        evaluations=len(finished) + sum(map(of_study, events)),
         evaluation_seconds=sum(row.seconds or 0.0 for row in finished),
         evaluation_tokens=sum(row.tokens or 0 for row in finished),
         judge_tokens_in=sum(usage.tokens_in for usage in judged),
@@ -108,6 +121,13 @@ def _calls(proposals: Sequence[ProposalRow], events: Sequence[EventRow]) -> list
 def possibly_paid(failure: EventRow) -> bool:
     """Whether a failed request may have been paid for all the same, by its event."""
     return isinstance(failure.payload, Mapping) and failure.payload.get(_POSSIBLY_PAID) is True
+
+
+def of_study(event: EventRow) -> bool:
+    """Whether an event records a training of a study of the search, which counts in its budget; those of an autopsy do not."""
+    payload = event.payload if isinstance(event.payload, Mapping) else {}
+    ended = event.kind in (EventKind.VARIANT_SCORED, EventKind.VARIANT_FAILED)
+    return ended and payload.get("purpose") in (Operator.TUNE, Operator.SIMPLIFY)
 
 
 # ---- judges --------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from analysis.recorded import Rows
 from archive.records import PERSON, EventKind, EventRow, ProposalRow, Usage
-from archive.spending import cost_of, ends_step, most_of, possibly_paid, usage_of
+from archive.spending import cost_of, ends_step, most_of, of_study, possibly_paid, usage_of
 from evo.config.schema import Config
 from evo.search.budget import Spent
 from fitness.chat.costs import Prices
@@ -86,6 +86,10 @@ class Ledger:
         if judged:
             self._add(judged.tokens_in + judged.tokens_out, judged.usd)
 
+    def _studied(self, event: EventRow, reader: Rows) -> None:
+        if of_study(event):
+            self._spent = replace(self._spent, evaluations=self._spent.evaluations + 1)
+
     def _charged(self, event: EventRow, reader: Rows) -> None:
         charge = event.payload if isinstance(event.payload, Mapping) else {}
         paid = usage_of(charge)
@@ -112,6 +116,8 @@ _HANDLERS: Mapping[str, Callable[[Ledger, EventRow, Rows], None]] = {
     EventKind.PROPOSAL_LOST: Ledger._lost,
     EventKind.EVALUATION_SCORED: Ledger._measured,
     EventKind.EVALUATION_FAILED: Ledger._measured,
+    EventKind.VARIANT_SCORED: Ledger._studied,
+    EventKind.VARIANT_FAILED: Ledger._studied,
     EventKind.EVALUATION_REQUEUED: Ledger._requeued,
     EventKind.CHARGED: Ledger._charged,
 }

@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import Self
 
 from analysis.final import seeds_of
-from analysis.recorded import ReadAhead, Rows, graph_of, island_of, refusing, verdict_on
+from analysis.recorded import ReadAhead, Rows, graph_of, island_of, recorded_parents, refusing, verdict_on
 from analysis.snapshot import SINGLES_OUT
 from analysis.steering import Steering
 from archive.errors import CorruptArchive
@@ -25,7 +25,7 @@ from evo.config.schema import Config
 from evo.search.budget import Spent
 from evo.search.individuals import Individual, Recorded, Score, Tally, differences
 from evo.search.ledger import Ledger
-from evo.search.operators import role_of
+from evo.search.operators import STUDIES, role_of
 from evo.search.rng import derive
 from evo.search.seed_losses import baseline_of_new_run, seed_losses
 from evo.search.selection.bandit import arm_name
@@ -64,6 +64,8 @@ class Population:
         self._search_seeds = frozenset(self.seeds.search)
         self.ladder = config.ladder
         self.individuals: dict[int, Individual] = {}
+        self.studies: dict[int, tuple[str, int]] = {}
+        """The studies begun so far by step: operator and candidate."""
         self.steering = Steering()
         """The pins and bans of people."""
         self.seen = 0
@@ -233,9 +235,16 @@ class Population:
             self.recorded_seconds += max(0.0, (at - self._last).total_seconds())
         self._last = at
 
+    def _requested(self, event: EventRow, reader: Rows) -> None:
+        assert event.proposal_id is not None
+        row = reader.proposal(event.proposal_id)
+        if row.operator in STUDIES:
+            self.studies[row.step] = row.operator, recorded_parents(row)[0][0]
+
     def _failed(self, event: EventRow, reader: Rows) -> None:
         assert event.proposal_id is not None
-        if ends_step(event) or reader.proposal(event.proposal_id).reply is not None:
+        row = reader.proposal(event.proposal_id)
+        if ends_step(event) or (row.reply is not None and row.operator not in STUDIES):
             self._tally += Tally(unusable=1)
 
     def _added(self, event: EventRow, reader: Rows) -> None:
@@ -379,6 +388,7 @@ class Population:
 
 
 _HANDLERS: Mapping[str, Callable[[Population, EventRow, Rows], None]] = {
+    EventKind.PROPOSAL_REQUESTED: Population._requested,
     EventKind.PROPOSAL_FAILED: Population._failed,
     EventKind.CANDIDATE_ADDED: Population._added,
     EventKind.VERDICT_RECORDED: Population._vetted,
