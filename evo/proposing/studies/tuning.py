@@ -32,9 +32,11 @@ LEAST_TRAININGS = GENERATION + 2 * SEEDS
 
 
 def tunable(graph: VerifiedGraph) -> tuple[Constant, ...]:
-    """The constants that may be tuned: not those that only scale or shift the whole loss."""
+    """The constants that may be tuned: not those that only scale or shift the whole loss, and no whole exponents."""
     outer = spine(graph)
-    return tuple(c for c in constants(graph) if c.node not in outer and SMALLEST <= abs(c.value) <= LARGEST)
+    usual = (c for c in constants(graph) if c.node not in outer and SMALLEST <= abs(c.value) <= LARGEST)
+    # The square of a negative number is no special case, but its power 2.1 is not a number.
+    return tuple(c for c in usual if graph.nodes[c.node].op != "pow" or not c.value.is_integer())
 
 
 def tuning(graph: VerifiedGraph, seed: int, seeds: Sequence[int], trainings: int) -> Study:
@@ -55,7 +57,7 @@ def tuning(graph: VerifiedGraph, seed: int, seeds: Sequence[int], trainings: int
     changed = form(graph, edits, deciding) if edits else None
     whole = form(graph, (), deciding)
     if changed is None or whole is None:
-        return Conclusion(None, "No other constants were found that give a valid loss.")
+        return Conclusion(None, "No improvement: no other constants were found that give a loss that trains.")
     found = yield [*changed, *whole]
     difference = Paired.of(found[:SEEDS], found[SEEDS:])
     if difference is None or not difference.gains:
