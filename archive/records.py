@@ -25,6 +25,9 @@ class Operator(StrEnum):
     SIMPLIFY = "simplify"
 
 
+STUDIES = frozenset({Operator.TUNE, Operator.SIMPLIFY})
+"""The operators that train edited forms of a loss (variants) before they propose one or none; see `evo.proposing.studies`."""
+
 _OPERATOR = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from archive.records import (
     PERSON,
+    STUDIES,
     EvaluationRow,
     EventKind,
     EventRow,
-    Operator,
     ProposalRow,
     ProposalState,
     Spending,
@@ -48,7 +48,7 @@ def spending_of(
         usd=sum(call.usage.usd or 0.0 for call in calls) + sum(usage.usd or 0.0 for usage in to_proposer),
         seconds=sum(row.seconds or 0.0 for row in proposals),
         unpriced=sum(call.usage.usd is None for call in calls if call.answered),
-        possibly_paid=sum(row.state == ProposalState.LOST for row in proposals),
+        possibly_paid=sum(row.state == ProposalState.LOST and row.operator not in STUDIES for row in proposals),
         evaluations=len(finished) + sum(map(of_study, events)),
         evaluation_seconds=sum(row.seconds or 0.0 for row in finished),
         evaluation_tokens=sum(row.tokens or 0 for row in finished),
@@ -127,7 +127,7 @@ def of_study(event: EventRow) -> bool:
     """Whether an event records a training of a study of the search, which counts in its budget; those of an autopsy do not."""
     payload = event.payload if isinstance(event.payload, Mapping) else {}
     ended = event.kind in (EventKind.VARIANT_SCORED, EventKind.VARIANT_FAILED)
-    return ended and payload.get("purpose") in (Operator.TUNE, Operator.SIMPLIFY)
+    return ended and str(payload.get("purpose")) in STUDIES
 
 
 # ---- judges --------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from analysis.snapshot import CandidateStatus, Snapshot
 from analysis.wording import count, display_name, duration, figure, full_name, notes_on, origin
 from archive.disk.files import read_bounded
 from archive.errors import CorruptArchive, UnsafeFile
-from archive.records import EvaluationState, EventKind, FindingRow, ProposalState
+from archive.records import STUDIES, EvaluationState, EventKind, FindingRow, ProposalState
 from archive.sqlite.values import load_json
 from sandbox.verdicts.verdict import VerdictStatus
 
@@ -237,10 +237,26 @@ def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
             "trainings",
             f"{spending.evaluations:,} ({duration(spending.evaluation_seconds)}, {spending.evaluation_tokens:,} tokens)",
         ),
+        *studied(snapshot),
         *steered(snapshot),
         ("evopo", run.version),
     ]
     return [(name, value) for name, value in (*rows, *_manifest(run_dir / "manifest.json")) if value]
+
+
+def studied(snapshot: Snapshot) -> list[tuple[str, str]]:
+    """What `tune` and `simplify` did, as (name, value): losses, trainings, proposed losses. Empty for a run without studies."""
+    purposes = {variant.id: variant.purpose for variant in snapshot.variants}
+    born = {candidate.proposal_id for candidate in snapshot.candidates.values()}
+    rows = []
+    for operator in sorted(STUDIES):
+        made = [p for p in snapshot.proposals.values() if p.operator == operator]
+        if made:
+            trainings = sum(purposes.get(e.variant_id) == operator for e in snapshot.variant_evaluations)
+            losses = count(len({p.step for p in made}), "loss", "losses")
+            proposed = sum(p.id in born for p in made)
+            rows.append((operator.value, f"{losses} examined, {count(trainings, 'training')}, {proposed} proposed"))
+    return rows
 
 
 def steered(snapshot: Snapshot) -> list[tuple[str, str]]:

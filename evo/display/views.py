@@ -12,7 +12,7 @@ from analysis.claims.headline import headline_of
 from analysis.claims.table import final_lines
 from analysis.lineage import rungs
 from analysis.output.encode import one_line
-from analysis.report.data import steered
+from analysis.report.data import steered, studied
 from analysis.snapshot import Arm, CandidateStatus, Snapshot
 from analysis.wording import count, display_name, duration
 from archive.disk.files import require_regular
@@ -76,7 +76,7 @@ def status_text(rundir: RunDir) -> str:
         f"Trainings: {spending.evaluations} done, {spending.evaluation_seconds:.0f} s of training",
         _proposals(snapshot),
         *_judges(spending),
-        *(f"{name.capitalize()}: {value}" for name, value in steered(snapshot) if value),
+        *(f"{name.capitalize()}: {value}" for name, value in (*studied(snapshot), *steered(snapshot)) if value),
         "",
         _leaderboard(snapshot),
     ]

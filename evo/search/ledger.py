@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from analysis.recorded import Rows
-from archive.records import PERSON, EventKind, EventRow, ProposalRow, Usage
+from archive.records import PERSON, STUDIES, EventKind, EventRow, ProposalRow, Usage
 from archive.spending import cost_of, ends_step, most_of, of_study, possibly_paid, usage_of
 from evo.config.schema import Config
 from evo.search.budget import Spent
@@ -75,6 +75,8 @@ class Ledger:
         self._add(paid.tokens_in + paid.tokens_out, paid.usd)
 
     def _lost(self, event: EventRow, reader: Rows) -> None:
+        if event.proposal_id is not None and reader.proposal(event.proposal_id).operator in STUDIES:
+            return
         self._spent = replace(self._spent, possibly_paid=self._spent.possibly_paid + 1)
         if event.proposal_id is not None and (most := self._most.pop(event.proposal_id, None)):
             self._add(most.tokens_in + most.tokens_out, most.usd)

@@ -239,7 +239,8 @@ class Population:
         assert event.proposal_id is not None
         row = reader.proposal(event.proposal_id)
         if row.operator in STUDIES:
-            self.studies[row.step] = row.operator, recorded_parents(row)[0][0]
+            for parent, _ in recorded_parents(row):
+                self.studies[row.step] = row.operator, self._individual(parent).id
 
     def _failed(self, event: EventRow, reader: Rows) -> None:
         assert event.proposal_id is not None

@@ -153,7 +153,7 @@ def test_tune_finds_a_planted_constant_within_its_budget_and_the_child_is_scored
     assert 2.2 < factor < 4.2, f"the optimum is {BEST}, the parent has 1.25"
     assert [(edge.parent, edge.role) for edge in snapshot.parents[child]] == [(parent.id, "refined")]
     trainings = len(snapshot.variant_evaluations)
-    assert trainings <= 32 and '"trainings": %d' % trainings in (study.reply or "")
+    assert trainings <= 32 and f'"trainings": {trainings}' in (study.reply or "")
     assert snapshot.spending.evaluations == trainings + len(snapshot.evaluations)
     own = [e for e in snapshot.evaluations if e.candidate_id == child]
     assert own and not {e.seed for e in own} & {e.seed for e in snapshot.variant_evaluations}
@@ -194,13 +194,10 @@ def test_simplify_drops_inert_terms_together_and_keeps_what_matters(run: Instant
     assert replays(run)
 
 
-@pytest.mark.parametrize("recorded", [1, 11, 30])
-def test_a_study_that_was_cut_off_goes_on_with_what_is_recorded(
-    run: InstantRun, session: Session, recorded: int, tmp_path: Path
-) -> None:
+def test_a_study_that_was_cut_off_goes_on_with_what_is_recorded(run: InstantRun, session: Session) -> None:
     settings = {"search": search("tune", 32), "budget": {"proposals": 4}}
     with pytest.raises(Exception, match="no room"):
-        session(planted(), until=(EventKind.VARIANT_SCORED, recorded), **settings)
+        session(planted(), until=(EventKind.VARIANT_SCORED, 11), **settings)
     assert studies(run)[-1].reply is None
     session(planted(), **settings)
     assert_no_training_twice(run)
