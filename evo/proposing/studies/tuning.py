@@ -36,7 +36,7 @@ def tunable(graph: VerifiedGraph) -> tuple[Constant, ...]:
     outer = spine(graph)
     usual = (c for c in constants(graph) if c.node not in outer and SMALLEST <= abs(c.value) <= LARGEST)
     # The square of a negative number is no special case, but its power 2.1 is not a number.
-    return tuple(c for c in usual if graph.nodes[c.node].op != "pow" or not c.value.is_integer())
+    return tuple(c for c in usual if graph.nodes[c.node].op != "pow" or not float(c.value).is_integer())
 
 
 def tuning(graph: VerifiedGraph, seed: int, seeds: Sequence[int], trainings: int) -> Study:
