@@ -186,7 +186,11 @@ def _outcome(snapshot: Snapshot, proposal: ProposalRow) -> str:
         case ProposalState.LOST:
             return "cut off" if proposal.operator in STUDIES else "cut off, and possibly paid for"
         case ProposalState.FAILED:
-            what = "the call failed" if proposal.reply is None else "no loss in the reply"
+            study = proposal.operator in STUDIES
+            if study and proposal.reply is not None:
+                return one_line(proposal.error or "", 400)
+            ended = "cut off" if study else "the call failed"
+            what = ended if proposal.reply is None else "no loss in the reply"
             return f"{what}: {one_line(proposal.error or '', 400)}"
     made = _made(snapshot, proposal)
     return f"candidate {made}" if made else "reply received, not parsed yet"

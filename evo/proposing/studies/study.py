@@ -94,7 +94,7 @@ def answer(operator: str, name: str, graph: VerifiedGraph, concluded: Conclusion
     """The reply of a study as it is recorded: `Suggestion` with its graph, or why there is none."""
     told: dict[str, object] = {"thought": concluded.words, "trainings": trainings}
     if concluded.edits is not None:
-        tag = {Operator.TUNE: "tuned", Operator.SIMPLIFY: "simplified"}[Operator(operator)]
+        tag = {Operator.TUNE: "optimised", Operator.SIMPLIFY: "simplified"}[Operator(operator)]
         made = attempted(graph, concluded.edits)
         assert made is not None, "its trials were made from the same edits"
         told |= {"name": named(stem(name), tag), "graph": made.to_json()}
