@@ -89,16 +89,16 @@ OPERATORS: tuple[SearchOperator, ...] = (
     ),
 )
 
-TUNE, SIMPLIFY = Operator.TUNE, Operator.SIMPLIFY
-STUDIES: Mapping[str, Role] = MappingProxyType({TUNE: Role.REFINED, SIMPLIFY: Role.REFINED})
-"""Operators of our own code, whatever the proposer: they train edited forms of a loss, and then propose at most one loss
-(`evo.proposing.studies`). They are made at fixed steps and drawn by no bandit. With the role of their parent."""
-
 CHAT = "chat"
 """The prompt of `search.mode=chat`, the growing conversation of DiscoPOP, whose turns explore. It belongs to no operator."""
 
 SAMPLE = "sample"
 """The prompt of `search.mode=sample`, which shows no earlier loss. Its proposals explore. It belongs to no operator."""
+
+TUNE, SIMPLIFY = Operator.TUNE, Operator.SIMPLIFY
+STUDIES: Mapping[str, Role] = MappingProxyType({TUNE: Role.REFINED, SIMPLIFY: Role.REFINED})
+"""Operators of our own code, whatever the proposer: they train edited forms of a loss, and then propose at most one loss
+(`evo.proposing.studies`). They are made at fixed steps and drawn by no bandit. With the role of their parent."""
 
 BY_NAME: Mapping[str, SearchOperator] = MappingProxyType({operator.name: operator for operator in OPERATORS})
 if len(BY_NAME) < len(OPERATORS):

@@ -52,7 +52,9 @@ def simplifying(graph: VerifiedGraph, seeds: Sequence[int], trainings: int) -> S
                 return _found([part for _, part, _ in free], difference)
         free.pop()
     if not free:
-        return Conclusion(None, f"No improvement: without any one of {len(tried)} parts the loss is worse past the noise.")
+        return Conclusion(
+            None, f"No improvement: without any one of {len(tried)} parts the loss is worse past the noise."
+        )
     _, part, difference = min(free, key=lambda entry: tried.index(entry[1]))
     return _found([part], difference)
 
