@@ -123,7 +123,7 @@ def test_a_study_that_is_killed_goes_on_and_makes_no_training_twice(evo: Command
     archive = evo.folder / "run/archive.db"
     arguments = (
         "run", "--dir", "run", *QUICK, "--set", "search.tune.every=2", "--set", "search.tune.trainings=16", "--set",
-        "search.in_flight=1", "--set", "budget.proposals=8",
+        "search.in_flight=1", "--set", "budget.proposals=3",
     )  # fmt: skip
     process = evo.start(*arguments)
     wait_for(process, archive, lambda reader: len(reader.variant_evaluations()) > 3)

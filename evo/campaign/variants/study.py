@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from archive.errors import CorruptArchive
 from archive.query import Reader
 from archive.store import Archive
 from archive.variants import VariantRow
@@ -168,7 +169,10 @@ def repeated(request: Request, search: SearchConfig, rung: str, past: Reader) ->
 
 def _subject(request: Request) -> tuple[int, VerifiedGraph]:
     parent = request.parents[0]
-    assert parent.graph is not None, "a loss that was measured has a graph"
+    if parent.graph is None:
+        raise CorruptArchive(
+            f"the archive holds a study of candidate {parent.id}, which has no graph; get a fresh copy"
+        )
     return parent.id, parent.graph
 
 
