@@ -29,10 +29,9 @@ from archive.records import (
     ParentRow,
     ProposalRow,
     RunRow,
-    Spending,
     VerdictRow,
 )
-from archive.spending import COSTS, spending_of
+from archive.spending import COSTS, Spending, spending_of
 from archive.sqlite.values import is_finite
 from archive.variants import VariantEvaluationRow, VariantRow
 from sandbox.contracts.contract import contract_named

@@ -47,11 +47,9 @@ from archive.records import (
     ProposalRow,
     ProposalState,
     RunRow,
-    Spending,
-    Standing,
     VerdictRow,
 )
-from archive.spending import COSTS, spending_of
+from archive.spending import COSTS, Spending, spending_of
 from archive.sqlite.opening import open_for_reading, tidy
 from archive.sqlite.packed import unpack_like
 from archive.sqlite.queries import (
@@ -68,6 +66,7 @@ from archive.sqlite.queries import (
     VARIANTS,
 )  # fmt: skip
 from archive.sqlite.values import decompress
+from archive.standings import Standing, place, standing_of
 from archive.variants import VariantEvaluationRow, VariantRow, variant_evaluation_row, variant_row
 
 T = TypeVar("T")
@@ -277,8 +276,8 @@ class Reader:
             groups.setdefault(key, []).append(result)
         if orphans := {key[0] for key in groups} - set(briefs):
             raise CorruptArchive(f"{self.path} has evaluations of candidate {min(orphans)}, but not the candidate")
-        standings = [_standing(briefs[key[0]], results) for key, results in groups.items()]
-        return sorted(standings, key=_place)
+        standings = [standing_of(briefs[key[0]], results) for key, results in groups.items()]
+        return sorted(standings, key=place)
 
     def leaders(self, task: str, rung: str, most: int) -> list[Standing]:
         """The first `most` of `standings(task, rung)` with a score, without reading the others.
@@ -301,7 +300,7 @@ class Reader:
                         means[key] = math.fsum(scored) / len(scored)
                 leading = sorted(means, key=lambda key: (-means[key], key[0], key[1] or 0.0, key[2] or 0.0))[:most]
                 if len(rows) < 4 * most or (len(leading) == most and means[leading[-1]] > rows[-1]["fitness"]):
-                    return [_standing(self._brief(key[0]), found[key]) for key in leading]
+                    return [standing_of(self._brief(key[0]), found[key]) for key in leading]
                 after = (rows[-1]["fitness"], rows[-1]["id"])
 
     def _results_of(
@@ -365,42 +364,6 @@ class Reader:
                 ) from error
 
 
-def _place(s: Standing) -> tuple[bool, float, int, str, str, float, float]:
-    """Sort key of standings: highest mean first."""
-    return s.mean is None, -(s.mean or 0.0), s.candidate_id, s.task, s.rung, s.beta or 0.0, s.learning_rate or 0.0
-
-
 def _unpacked_size(verdict: VerdictRow) -> int:
     parts = [verdict.graph, *(verdict.fingerprint or {}).values(), *(verdict.guarantees or {}).values()]
     return sum(16 * len(part) for part in parts if isinstance(part, str | list | dict))
-
-
-def _standing(candidate: Brief, results: Sequence[FinishedEvaluation]) -> Standing:
-    """The standing of a candidate from its finished evaluations, which differ in seed only. There is at least one."""
-    scored = [(result.seed, result.fitness) for result in results if result.fitness is not None]
-    fitnesses = tuple(fitness for _, fitness in scored)
-    n = len(scored)
-    mean = math.fsum(fitnesses) / n if n else None
-    return Standing(
-        candidate_id=candidate.id,
-        name=candidate.name,
-        origin=candidate.origin,
-        status=candidate.status,
-        task=results[0].task,
-        rung=results[0].rung,
-        beta=results[0].beta,
-        learning_rate=results[0].learning_rate,
-        n=n,
-        mean=mean,
-        standard_error=None if mean is None or n < 2 else _standard_error(fitnesses, mean),
-        fitnesses=fitnesses,
-        seeds=tuple(seed for seed, _ in scored),
-        failed=len(results) - n,
-        seconds=math.fsum(result.seconds or 0.0 for result in results),
-    )
-
-
-def _standard_error(values: Sequence[float], mean: float) -> float:
-    n = len(values)
-    # statistics.stdev is exact and fifty times slower.
-    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1) / n)

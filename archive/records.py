@@ -320,35 +320,6 @@ class EventRow:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Scores of a candidate at one task, rung, beta and learning rate, computed from its evaluations.
-
-    `mean` is over the scored seeds, None without any. `standard_error` (of the mean, from the sample standard deviation) is None
-    below two seeds. Both are in units of fitness.
-    """
-
-    candidate_id: int
-    name: str
-    origin: Origin
-    status: str | None
-    """Status of its verdict; None before vetting."""
-    task: str
-    rung: str
-    beta: float | None
-    learning_rate: float | None
-    n: int
-    mean: float | None
-    standard_error: float | None
-    fitnesses: tuple[float, ...]
-    seeds: tuple[int, ...]
-    """The scored seeds, in the order of `fitnesses`."""
-    failed: int
-    """Number of failed seeds."""
-    seconds: float
-    """Training seconds of all finished seeds."""
-
-
-@dataclass(frozen=True)
 class Progress:
     """Numbers of rows that tell how far a run is, counted from indexes: reading them takes as long for a long run."""
 
@@ -368,54 +339,3 @@ class Progress:
     def accepted(self) -> int:
         """Number of vetted candidates that are neither refused nor duplicates."""
         return self.candidates - self.unvetted - self.refused - self.duplicates
-
-
-@dataclass(frozen=True)
-class Spending:
-    """Cost of a run so far. `unpriced` replies came without a price, `possibly_paid` requests were lost.
-
-    Tokens and USD are those that endpoints reported. For `at_most` of the requests they are the maximum cost instead.
-    """
-
-    proposals: int
-    """Number of requests; a step may need several."""
-    tokens_in: int
-    tokens_out: int
-    usd: float
-    seconds: float
-    unpriced: int
-    possibly_paid: int
-    evaluations: int
-    """Number of finished evaluations, scored or failed."""
-    evaluation_seconds: float
-    evaluation_tokens: int
-    """Tokens that were trained on; they are not paid for."""
-    judge_tokens_in: int = 0
-    judge_tokens_out: int = 0
-    judge_usd: float = 0.0
-    judge_unpriced: int = 0
-    """Number of judge payments without a price."""
-    judge_possibly_paid: int = 0
-    """Number of interrupted trainings whose judge may have been paid without a record."""
-    steps: int = 0
-    """Number of steps that count as proposals: their request was answered, whatever the reply."""
-    at_most: int = 0
-    """Number of requests that were or may have been answered, without a reported cost."""
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """Result of `Archive.recover` after a crash, as ids."""
-
-    requeued: Sequence[int]
-    """Evaluations that were running; now `queued`."""
-    lost: Sequence[int]
-    """Proposals without a recorded reply, possibly paid for; now `lost`."""
-    unread: Sequence[int]
-    """Proposals with a reply but without a candidate; unchanged."""
-    unvetted: Sequence[int]
-    """Candidates without a verdict; unchanged."""
-
-    def __bool__(self) -> bool:
-        """Whether any list is not empty."""
-        return bool(self.requeued or self.lost or self.unread or self.unvetted)

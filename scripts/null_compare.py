@@ -44,8 +44,8 @@ from archive.records import (
     EventRow,
     Origin,
     RunRow,
-    Spending,
 )
+from archive.spending import Spending
 from fitness.schedule.ladder import Job, Seeds
 from fitness.schedule.race import run_race
 from fitness.schedule.settings import LadderSettings

@@ -17,7 +17,8 @@ from analysis.snapshot import Arm, CandidateStatus, Snapshot
 from analysis.wording import count, display_name, duration
 from archive.disk.files import require_regular
 from archive.query import Reader
-from archive.records import PERSON, EvaluationState, EventKind, ProposalState, Spending
+from archive.records import PERSON, EvaluationState, EventKind, ProposalState
+from archive.spending import Spending
 from evo.config.rundir import RunDir, environment
 
 LEADERS = 8
