@@ -57,10 +57,12 @@ from archive.sqlite.queries import (
     ARM,
     BRIEF,
     COUNTS,
+    DANGLING,
     EVALUATIONS,
     NOW,
     PROPOSALS,
     SCORES_DOWN,
+    TELLING,
     TEXT,
     VARIANT_EVALUATIONS,
     VARIANTS,
@@ -72,7 +74,7 @@ from archive.variants import VariantEvaluationRow, VariantRow, variant_evaluatio
 T = TypeVar("T")
 
 MOST_UNPACKED = 2**30
-"""Most bytes of replies, of graphs and fingerprints, or of fitness per item, that one query decompresses. An archive of another
+"""Most bytes of replies, or of fitness per item, that one query decompresses. An archive of another
 person may hold many small values that decompress to large ones."""
 
 
@@ -167,7 +169,7 @@ class Reader:
     def verdicts(self, as_of: int | None = None) -> list[VerdictRow]:
         """All verdicts, in order of candidates."""
         rows = self._rows("SELECT * FROM verdict WHERE event_id <= :at ORDER BY candidate_id", at=self._at(as_of))
-        return self._bounded((verdict_row(row, self.path) for row in rows), _unpacked_size)
+        return [verdict_row(row, self.path) for row in rows]
 
     def verdict(self, candidate_id: int) -> VerdictRow | None:
         """The verdict of a candidate; None if it has not been vetted yet."""
@@ -255,6 +257,20 @@ class Reader:
         sql = f"SELECT * FROM event WHERE id > :after AND id <= :at{where} ORDER BY id"
         return [event_row(row, self.path) for row in self._rows(sql, after=after, at=self._upto, kind=kind)]
 
+    def event(self, id: int) -> EventRow:
+        """One event. MissingRow if there is none with that id."""
+        rows = self._rows("SELECT * FROM event WHERE id = :id AND id <= :at", at=self._upto, id=id)
+        return event_row(self._one(rows, f"event {id}"), self.path)
+
+    def newest_event(self) -> EventRow | None:
+        """The newest event; None if there is none."""
+        rows = self._rows("SELECT * FROM event WHERE id <= :at ORDER BY id DESC LIMIT 1", at=self._upto)
+        return event_row(rows[0], self.path) if rows else None
+
+    def telling_events(self) -> list[EventRow]:
+        """The events that say more than that a row was written or changed, oldest first: of sessions, finals, costs, people."""
+        return [event_row(row, self.path) for row in self._rows(TELLING, at=self._upto)]
+
     def last_event(self) -> int:
         """The id of the newest event; 0 if there is none."""
         return int(self._rows("SELECT coalesce(max(id), 0) AS id FROM event WHERE id <= :at", at=self._upto)[0]["id"])
@@ -333,6 +349,14 @@ class Reader:
         ]
         return damage + dangling
 
+    def check_references(self) -> None:
+        """Raises CorruptArchive if a row refers to another that is not there. SQLite checks this on writing, not on reading."""
+        for row in self._rows(DANGLING):
+            raise CorruptArchive(
+                f"{self.path}: a row of {row['holder']} refers to {row['missing']} {row['id']}, which is not there; get a fresh "
+                "copy of the archive"
+            )
+
     def _bounded(self, rows: Iterable[T], size: Callable[[T], int]) -> list[T]:
         """The rows as a list. CorruptArchive if they decompress to more than MOST_UNPACKED bytes in total (`size` of each row)."""
         found, total = [], 0
@@ -362,8 +386,3 @@ class Reader:
                     f"{self.path} cannot be read ({error}); if copying it again does not help, see what is left with: "
                     "sqlite3 FILE .recover"
                 ) from error
-
-
-def _unpacked_size(verdict: VerdictRow) -> int:
-    parts = [verdict.graph, *(verdict.fingerprint or {}).values(), *(verdict.guarantees or {}).values()]
-    return sum(16 * len(part) for part in parts if isinstance(part, str | list | dict))

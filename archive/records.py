@@ -1,7 +1,7 @@
 """Records: the rows of an archive as frozen dataclasses, with their states and the kinds of events."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -198,26 +198,53 @@ class ProposalRow:
     """The event that recorded the reply, the failure or the lost call."""
 
 
+@dataclass(frozen=True, slots=True)
+class VerdictContents:
+    """The packed columns of a verdict. Each call unpacks one, and raises CorruptArchive for other data."""
+
+    graph: Callable[[], str | None]
+    fingerprint: Callable[[], Mapping[str, Any] | None]
+    descriptors: Callable[[], Mapping[str, Any] | None]
+    guarantees: Callable[[], Mapping[str, Any] | None]
+
+
 @dataclass(frozen=True)
 class VerdictRow:
-    """The verdict of a candidate. `graph` is JSON text; verify it before use."""
+    """The verdict of a candidate. Its large parts are unpacked when they are asked for, and not kept."""
 
     candidate_id: int
     status: str
     """`accepted`, `refused` or `partial` (`sandbox.verdicts.verdict.VerdictStatus`)."""
     duplicate_of: int | None
     duplicate_kind: str | None
-    graph: str | None
     hash: str | None
-    fingerprint: Mapping[str, Any] | None
-    descriptors: Mapping[str, Any] | None
     entry: str | None
-    guarantees: Mapping[str, Any] | None
     milliseconds: float | None
     event_id: int
+    contents: VerdictContents = field(repr=False, compare=False)
     largest_difference: float | None = None
     """For a duplicate found by fingerprint: the largest difference of the two losses' gradients on fresh test inputs, relative to
     their size. None where it was not recorded."""
+
+    @property
+    def graph(self) -> str | None:
+        """JSON text of the graph; verify it before use. None without a graph. Raises CorruptArchive."""
+        return self.contents.graph()
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any] | None:
+        """The fingerprint as JSON; None without one. Raises CorruptArchive."""
+        return self.contents.fingerprint()
+
+    @property
+    def descriptors(self) -> Mapping[str, Any] | None:
+        """The measured descriptors; None without any. Raises CorruptArchive."""
+        return self.contents.descriptors()
+
+    @property
+    def guarantees(self) -> Mapping[str, Any] | None:
+        """For each guarantee of the jail, the layer that supplied it. Raises CorruptArchive."""
+        return self.contents.guarantees()
 
     @property
     def is_new(self) -> bool:
