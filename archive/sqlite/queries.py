@@ -94,7 +94,7 @@ _REFERENCES = (
 DANGLING = (
     " UNION ALL ".join(
         f"SELECT '{holder}' AS holder, '{missing}' AS missing, {column} AS id FROM {holder} "
-        f"WHERE {column} NOT IN (SELECT id FROM {missing})"
+        f"WHERE {column} IS NOT NULL AND {column} NOT IN (SELECT id FROM {missing})"
         for holder, column, missing in _REFERENCES
     )
     + " LIMIT 1"
