@@ -108,7 +108,7 @@ class Snapshot:
     def of(cls, reader: Reader, *, every_event: bool = False) -> Snapshot:
         """All rows, read in one transaction. Raises ArchiveError.
 
-        With `every_event`, also the events that only say that a row was written or changed. They are most of an archive's rows.
+        With `every_event`, also the events that only say that a row was written or changed. They are most of an archive's events.
         """
         with reader.consistent():
             reader.check_references()
