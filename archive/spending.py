@@ -5,17 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from archive.records import (
-    PERSON,
-    STUDIES,
-    EvaluationRow,
-    EventKind,
-    EventRow,
-    ProposalRow,
-    ProposalState,
-    Spending,
-    Usage,
-)
+from archive.records import PERSON, STUDIES, EvaluationRow, EventKind, EventRow, ProposalRow, ProposalState, Usage
 from archive.sqlite.values import finite_or_null
 
 TO_JUDGE, TO_PROPOSER = "judge", "proposer"
@@ -27,6 +17,39 @@ COSTS = (
 """Kinds of events that have information about costs."""
 _MOST, _ENDS_STEP, _POSSIBLY_PAID = "most", "ends_step", "possibly_paid"
 """Keys in the payloads of a proposal's events."""
+
+
+@dataclass(frozen=True)
+class Spending:
+    """Cost of a run so far. `unpriced` replies came without a price, `possibly_paid` requests were lost.
+
+    Tokens and USD are those that endpoints reported. For `at_most` of the requests they are the maximum cost instead.
+    """
+
+    proposals: int
+    """Number of requests; a step may need several."""
+    tokens_in: int
+    tokens_out: int
+    usd: float
+    seconds: float
+    unpriced: int
+    possibly_paid: int
+    evaluations: int
+    """Number of finished evaluations, scored or failed."""
+    evaluation_seconds: float
+    evaluation_tokens: int
+    """Tokens that were trained on; they are not paid for."""
+    judge_tokens_in: int = 0
+    judge_tokens_out: int = 0
+    judge_usd: float = 0.0
+    judge_unpriced: int = 0
+    """Number of judge payments without a price."""
+    judge_possibly_paid: int = 0
+    """Number of interrupted trainings whose judge may have been paid without a record."""
+    steps: int = 0
+    """Number of steps that count as proposals: their request was answered, whatever the reply."""
+    at_most: int = 0
+    """Number of requests that were or may have been answered, without a reported cost."""
 
 
 def spending_of(

@@ -215,7 +215,7 @@ def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
         ("task", f"{run.task} ({run.contract} losses)"),
         ("baseline", run.baseline or ""),
         ("started", run.created_at),
-        ("last event", snapshot.events[-1].at if snapshot.events else run.created_at),
+        ("last event", snapshot.last_at),
         (
             "settings changed",
             "; ".join(_compact(e.payload) for e in snapshot.events if e.kind == EventKind.SETTINGS_CHANGED),
