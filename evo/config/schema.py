@@ -17,6 +17,7 @@ from archive.disk.files import read_bounded
 from archive.errors import UnsafeFile
 from evo.config.old_keys import given_twice, key_of_today, with_keys_of_today
 from evo.config.prompt_settings import PromptConfig
+from evo.config.study_settings import SimplifySettings, TuneSettings
 from evo.config.yaml_values import LONGEST, YAMLFault, load_yaml
 from fitness.schedule.settings import LadderSettings
 from fitness.task import TaskError, task_names, task_options
@@ -175,6 +176,8 @@ class SearchConfig(_Frozen):
         description="whether a fitness is shrunk towards the mean of the population according to its standard error before parents "
         "are chosen; false: fitness as measured",
     )
+    tune: TuneSettings = TuneSettings()
+    simplify: SimplifySettings = SimplifySettings()
     in_flight: int | None = Field(
         None,
         ge=1,

@@ -194,7 +194,8 @@ class _Telling:
 
     def tried(self, individual: Individual) -> Tried:
         """A candidate in one line."""
-        printed = self.population.formula(individual.id, self.past)
+        vetted = individual.status is not None
+        printed = self.population.recorded(individual.id, self.past).formula if vetted else None
         if printed is not None:
             self.where |= dict.fromkeys(printed.where)
         difference = self.compared(individual)

@@ -14,8 +14,9 @@ from archive.records import EvaluationRow, FindingRow, Operator, Role
 from evo.config.schema import Config
 from evo.proposing.context import NOTHING, Context, context_of
 from evo.proposing.reply.reply import ParsedReply
+from evo.proposing.studies.choice import due_study
 from evo.search.individuals import Individual, Score
-from evo.search.operators import BY_NAME, CHAT, SAMPLE
+from evo.search.operators import BY_NAME, CHAT, SAMPLE, role_of
 from evo.search.population import Population
 from evo.search.rng import stream
 from evo.search.selection.grid import gap
@@ -72,7 +73,7 @@ class Request:
     """Standard deviation of a loss's fitness over seeds; None if unknown."""
     operator: str
     template: str
-    """Name of the prompt template: the operator's, or the mode's in the modes `chat` and `sample`."""
+    """Name of the prompt template: the operator's, or the mode's in the modes `chat` and `sample`; empty for a study."""
     island: int
     temperature: float
     parents: tuple[Parent, ...]
@@ -101,14 +102,16 @@ def request_for(population: Population, step: int, reader: Reader, *, prompted: 
     settings = selection_settings(config)
     rng = stream(config.seed, "select", step)
     if config.search.mode == "population":
-        choice = choose(population.members, rng, step, settings)
+        choice = due_study(population, step, settings, past) or choose(population.members, rng, step, settings)
     else:
         choice = _next_turn(population) if chat else _without_parents(rng, settings)
-    operator = BY_NAME[choice.operator]
-    role, aimed = operator.role, config.search.mode == "population" and not operator.needs_parents
+    operator, role = BY_NAME.get(choice.operator), role_of(choice.operator)
+    assert role is not None
+    prompt = "" if operator is None else operator.prompt
+    aimed = config.search.mode == "population" and role is Role.EXPLORED_FROM
     known = () if sample else tuple(id for id in _seed_losses(population) if id not in choice.parents)
     context = NOTHING
-    if prompted:
+    if prompted and operator is not None:
         shown = (*choice.parents, *known)
         context = context_of(population, settings, choice.operator, choice.parents, shown, past)
     return Request(
@@ -119,7 +122,7 @@ def request_for(population: Population, step: int, reader: Reader, *, prompted: 
         metric=population.info.metric,
         noise=None if sample else population.noise,
         operator=choice.operator,
-        template=CHAT if chat else SAMPLE if sample else operator.prompt,
+        template=CHAT if chat else SAMPLE if sample else prompt,
         island=choice.island,
         temperature=choice.temperature,
         parents=tuple(_parent(population, id, role, past) for id in choice.parents),

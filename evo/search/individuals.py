@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
+from functools import cached_property
 from operator import add, sub
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ from analysis import stats
 from archive.records import CandidateRow, FindingRow, Origin
 from fitness.schedule.ladder import RaceEntry, Tuned
 from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.printers import Formula, to_formula
 from sandbox.verdicts.verdict import VerdictStatus
 
 
@@ -88,7 +90,7 @@ class Individual:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Recorded:
     """What the archive holds of a vetted candidate, which does not change any more."""
 
@@ -96,6 +98,11 @@ class Recorded:
     findings: tuple[FindingRow, ...]
     graph: VerifiedGraph | None
     """None for a refused loss that never had a valid graph."""
+
+    @cached_property
+    def formula(self) -> Formula | None:
+        """The loss in one line, printed at the first call; None without a graph."""
+        return None if self.graph is None else to_formula(self.graph)
 
 
 @dataclass(frozen=True, slots=True)

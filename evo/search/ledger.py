@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from analysis.recorded import Rows
-from archive.records import PERSON, EventKind, EventRow, ProposalRow, Usage
-from archive.spending import cost_of, ends_step, most_of, possibly_paid, usage_of
+from archive.records import PERSON, STUDIES, EventKind, EventRow, ProposalRow, Usage
+from archive.spending import cost_of, ends_step, most_of, of_study, possibly_paid, usage_of
 from evo.config.schema import Config
 from evo.search.budget import Spent
 from fitness.chat.costs import Prices
@@ -86,6 +86,8 @@ class Ledger:
         self._add(paid.tokens_in + paid.tokens_out, paid.usd)
 
     def _lost(self, event: EventRow, reader: Rows) -> None:
+        if event.proposal_id is not None and reader.proposal(event.proposal_id).operator in STUDIES:
+            return
         self._spent = replace(self._spent, possibly_paid=self._spent.possibly_paid + 1)
         if event.proposal_id is not None and (most := self._most.pop(event.proposal_id, None)):
             self._add(most.tokens_in + most.tokens_out, most.usd)
@@ -98,6 +100,10 @@ class Ledger:
         self._spent = replace(self._spent, evaluations=self._spent.evaluations + 1)
         if judged:
             self._add(judged.tokens_in + judged.tokens_out, judged.usd)
+
+    def _studied(self, event: EventRow, reader: Rows) -> None:
+        if of_study(event):
+            self._spent = replace(self._spent, evaluations=self._spent.evaluations + 1)
 
     def _charged(self, event: EventRow, reader: Rows) -> None:
         charge = event.payload if isinstance(event.payload, Mapping) else {}
@@ -125,6 +131,8 @@ _HANDLERS: Mapping[str, Callable[[Ledger, EventRow, Rows], None]] = {
     EventKind.PROPOSAL_LOST: Ledger._lost,
     EventKind.EVALUATION_SCORED: Ledger._measured,
     EventKind.EVALUATION_FAILED: Ledger._measured,
+    EventKind.VARIANT_SCORED: Ledger._studied,
+    EventKind.VARIANT_FAILED: Ledger._studied,
     EventKind.EVALUATION_REQUEUED: Ledger._requeued,
     EventKind.CHARGED: Ledger._charged,
 }

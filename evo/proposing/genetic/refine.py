@@ -73,13 +73,13 @@ def _constant(rng: Random, graph: VerifiedGraph) -> Change | None:
 
 def tunable_uses(graph: VerifiedGraph) -> list[Use]:
     """The uses of constants that matter: not those that only scale or shift the whole loss, and no exponents."""
-    spine = _spine(graph)
+    outer = spine(graph)
     return [
         use
         for i, readers in Anatomy(graph).uses.items()
         if _is_tunable(graph, i)
         for use in readers
-        if use.node not in spine and not _is_complement(graph, use) and not _is_exponent(graph, use)
+        if use.node not in outer and not _is_complement(graph, use) and not _is_exponent(graph, use)
     ]
 
 
@@ -95,7 +95,7 @@ def _is_tunable(graph: VerifiedGraph, index: int) -> bool:
     return 1e-3 <= abs(node.attrs["value"]) <= 50 and float(node.attrs["value"]) != -1.0
 
 
-def _spine(graph: VerifiedGraph) -> set[int]:
+def spine(graph: VerifiedGraph) -> set[int]:
     """Nodes that only scale the whole loss by a number or add a number: with Adam, training is the same without them."""
     found, at = set(), graph.output
     while (node := graph.nodes[at]).op in ("mul", "div", "neg", "add", "sub"):
