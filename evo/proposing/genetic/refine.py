@@ -383,7 +383,7 @@ _MUTATIONS: tuple[tuple[float, Mutation], ...] = (
     (1.5, _shift),
     (0.6, _squash),
     (0.3, _centre),
-    (1.5, _margin),
+    (2.5, _margin),
     (1.5, _smooth),
     (2.0, _term),
     (1.2, _weight),
