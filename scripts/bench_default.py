@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import json
 import resource
 import subprocess
@@ -24,7 +25,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -39,6 +39,7 @@ from archive.records import EventKind
 from evo.config.rundir import RunDir
 from fitness.task import EvaluationFailed
 from fitness.workers.pool import WorkerPool
+from sandbox.graph.loss_graph import VerifiedGraph
 
 FURTHER_SEEDS = range(2_000_000, 2_000_024)
 """Seeds of the second measurement. Those of a run are drawn from 2^31, so a run has hardly ever one of these."""
@@ -110,50 +111,72 @@ def run(seed: int, folder: Path, overrides: Sequence[str]) -> Ended | None:
     return Ended(seed, spent["wall"], spent["cpu"], snapshot)
 
 
-async def measured_again(ended: Ended, kept: Path, workers: int) -> Mapping[Arm, Mapping[int, float]]:
-    """Fitness on the further seeds of the discovery and its rivals; failed trainings are left out."""
-    assert ended.found is not None
-    arms = [ended.found.arm, *ended.rivals]
-    scores: dict[Arm, dict[int, float]] = {arm: {} for arm in arms}
-    done: dict[tuple[Any, ...], float | None] = {}
-    if kept.exists():
-        for line in kept.read_text().splitlines():
-            *key, fitness = json.loads(line)
-            done[tuple(key)] = fitness
-    run_row = ended.snapshot.run
-    async with WorkerPool(run_row.task, _options(ended), workers) as pool:
-
-        async def one(arm: Arm, seed: int) -> None:
-            key = (ended.seed, arm.candidate, arm.rung, arm.beta, arm.learning_rate, seed)
-            if key not in done:
-                graph = ended.snapshot.graph(arm.candidate)
-                assert graph is not None
-                try:
-                    result = await pool.score(graph, arm.rung, seed, beta=arm.beta, learning_rate=arm.learning_rate)
-                    done[key] = result.fitness
-                except EvaluationFailed:
-                    done[key] = None
-                with kept.open("a") as file:
-                    file.write(json.dumps([*key, done[key]]) + "\n")
-            fitness = done[key]
-            if fitness is not None:
-                scores[arm][seed] = fitness
-
-        await asyncio.gather(*(one(arm, seed) for seed in FURTHER_SEEDS for arm in arms))
-    return scores
+Training = tuple[str, str, float | None, float | None, int]
+"""Digest of the graph, rung, beta, learning rate, seed."""
 
 
-def _options(ended: Ended) -> Mapping[str, Any]:
-    recorded = ended.snapshot.run.config.get("fitness")
-    assert isinstance(recorded, Mapping)
-    return recorded
+class FurtherScores:
+    """Fitness on further seeds, kept in a file. Runs share the trainings of the known losses."""
+
+    def __init__(self, kept: Path) -> None:
+        self._kept = kept
+        self._found: dict[Training, float | None] = {}
+        if kept.exists():
+            for line in kept.read_text().splitlines():
+                *key, fitness = json.loads(line)
+                digest, rung, beta, rate, seed = key
+                self._found[digest, rung, beta, rate, seed] = fitness
+
+    def of(self, ended: Ended, arm: Arm) -> Mapping[int, float]:
+        """Fitness by seed, without the seeds on which the training failed."""
+        scores = ((seed, self._found.get(_training(ended, arm, seed))) for seed in FURTHER_SEEDS)
+        return {seed: fitness for seed, fitness in scores if fitness is not None}
+
+    async def measure(self, runs: Sequence[Ended], workers: int) -> None:
+        """Train the discoveries of the runs and their rivals on all further seeds, one seed after another."""
+        wanted = {
+            _training(one, arm, seed): _graph(one, arm)
+            for seed in FURTHER_SEEDS
+            for one in runs
+            if one.found
+            for arm in (one.found.arm, *one.rivals)
+        }
+        if not (missing := {key: graph for key, graph in wanted.items() if key not in self._found}):
+            return
+        row = runs[0].snapshot.run
+        async with WorkerPool(row.task, row.config["fitness"], workers) as pool:
+            turn = asyncio.Semaphore(workers)
+
+            async def one(key: Training, graph: VerifiedGraph) -> None:
+                _, rung, beta, rate, seed = key
+                async with turn:
+                    try:
+                        fitness = (await pool.score(graph, rung, seed, beta=beta, learning_rate=rate)).fitness
+                    except EvaluationFailed:
+                        fitness = None
+                self._found[key] = fitness
+                with self._kept.open("a") as file:
+                    file.write(json.dumps([*key, fitness]) + "\n")
+
+            await asyncio.gather(*(one(key, graph) for key, graph in missing.items()))
 
 
-def differences(ended: Ended, scores: Mapping[Arm, Mapping[int, float]]) -> list[stats.Paired]:
+def _graph(ended: Ended, arm: Arm) -> VerifiedGraph:
+    graph = ended.snapshot.graph(arm.candidate)
+    assert graph is not None
+    return graph
+
+
+def _training(ended: Ended, arm: Arm, seed: int) -> Training:
+    digest = hashlib.sha256(_graph(ended, arm).to_json().encode()).hexdigest()[:16]
+    return digest, arm.rung, arm.beta, arm.learning_rate, seed
+
+
+def differences(ended: Ended, scores: FurtherScores) -> list[stats.Paired]:
     """The discovery minus each of its rivals on the further seeds."""
     assert ended.found is not None
-    ours = scores[ended.found.arm]
-    return [pair for rival in ended.rivals if (pair := stats.paired(ours, scores[rival])) is not None]
+    ours = scores.of(ended, ended.found.arm)
+    return [pair for rival in ended.rivals if (pair := stats.paired(ours, scores.of(ended, rival))) is not None]
 
 
 def confirmed(pairs: Sequence[stats.Paired]) -> bool:
@@ -185,17 +208,16 @@ def main() -> int:
     arguments = _arguments()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.runs)
-    ended, again = [], {}
+    ended = []
     for seed in seeds:
         one = run(seed, arguments.folder, arguments.set)
         if one is None:
             return 1
         ended.append(one)
         print(f"run seed {seed}: {one.wall:.0f} s; {headline_of(one.snapshot).text}", file=sys.stderr, flush=True)
-    for one in ended:
-        if one.found:
-            scores = asyncio.run(measured_again(one, arguments.folder / "again.jsonl", arguments.workers))
-            again[one.seed] = differences(one, scores)
+    scores = FurtherScores(arguments.folder / "again.jsonl")
+    asyncio.run(scores.measure(ended, arguments.workers))
+    again = {one.seed: differences(one, scores) for one in ended if one.found}
     show(figures(ended, again), ("torch", "transformers", "trl"), as_json=arguments.json)
     return 0
 
