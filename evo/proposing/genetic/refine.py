@@ -247,6 +247,8 @@ def _margin(rng: Random, graph: VerifiedGraph) -> Change | None:
         return None
     uses, sign, _ = found
     other = grammar.draw(rng, grammar.margins, builder)
+    if not other.words:  # x itself is what most losses have there already
+        other = grammar.draw(rng, grammar.margins, builder)
     form = builder.finish(other.value)
 
     def put(value: Value) -> Value:
