@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from analysis import stats
@@ -14,6 +15,7 @@ from analysis.claims.comparison import Comparison, Decision, at_rung, best_arm
 from analysis.claims.table import Cell
 from analysis.lineage.graph import standing
 from analysis.lineage.moves import OperatorSummary, moves, phases, summaries
+from analysis.lineage.staleness import staleness
 from analysis.output.encode import one_line
 from analysis.recorded import refusing, section
 from analysis.snapshot import CandidateStatus, Snapshot
@@ -210,6 +212,7 @@ def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
         for e in snapshot.events
         if e.kind == EventKind.FINISHED and isinstance(e.payload, Mapping)
     ]
+    stale = staleness(snapshot)
     rows = [
         ("run", f"{run.name}, seed {run.seed}"),
         ("task", f"{run.task} ({run.contract} losses)"),
@@ -238,6 +241,10 @@ def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
             f"{spending.evaluations:,} ({duration(spending.evaluation_seconds)}, {spending.evaluation_tokens:,} tokens)",
         ),
         *studied(snapshot),
+        (
+            "results between the selection of parents and a candidate's own",
+            f"{median(stale):g} (median), at most {max(stale)}" if stale else "",
+        ),
         *steered(snapshot),
         ("evopo", run.version),
     ]

@@ -35,6 +35,7 @@ from evo.proposing.studies import STUDY
 from evo.search.budget import NO_COST, Cost, Spent, exceeded_limit
 from evo.search.budget_split import reserved_for_final
 from evo.search.duplicates import DuplicateIndex
+from evo.search.estimate import requests_at_once
 from evo.search.operators import STUDIES
 from evo.search.population import Population
 from fitness.chat.errors import LLMError
@@ -294,7 +295,9 @@ class Campaign:
         """Maximum number of candidates in progress. With more of them, parents would be selected from older results."""
         if self.config.search.chat:
             return 1
-        return self.config.search.in_flight or self.population.workers + 1
+        return self.config.search.in_flight or requests_at_once(
+            self.population.workers, self.population.ledger, self.config.llm.timeout_seconds
+        )
 
     @property
     def seconds(self) -> float:

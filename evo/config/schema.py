@@ -181,7 +181,8 @@ class SearchConfig(_Frozen):
     in_flight: int | None = Field(
         None,
         ge=1,
-        description="proposals in progress at once, and so requests; null: the number of workers plus one; 1 for a server that "
+        description="proposals in progress at once, and so requests; null: the number of workers plus one, and as many more (up to "
+        "four for each worker) as the measured times of replies and trainings need to keep the workers busy; 1 for a server that "
         "answers one request at a time",
     )
     give_up_after: int | None = Field(

@@ -1,7 +1,9 @@
-"""Accounting of a run's spending, event by event: proposals, judges, and calls without an answer."""
+"""Accounting of a run's spending, event by event: proposals, judges, calls without an answer, and the time that replies and
+trainings take."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -16,6 +18,8 @@ from fitness.task.protocol import TaskInfo
 LONGEST_PROMPT = 8000
 """Tokens counted for a prompt if neither the endpoint nor the archive gives a number (older versions did not record a maximum). The
 reply then counts with llm.max_tokens."""
+RECENT = 20
+"""Number of latest replies whose time is kept: the load of an endpoint changes."""
 
 
 class Ledger:
@@ -33,6 +37,11 @@ class Ledger:
         """Maximum usage of each open request, by proposal."""
         self._settled: set[int] = set()
         """Trainings that were cut off and whose judge's pay is recorded."""
+
+        self.replies: deque[float] = deque(maxlen=RECENT)
+        """Seconds of the latest replies."""
+        self.trained = 0.0
+        """Seconds of all trainings that ended."""
 
     def spent(self, seconds: float) -> Spent:
         """The spending so far. `seconds`: running time over all sessions."""
@@ -54,6 +63,8 @@ class Ledger:
         row = reader.proposal(event.proposal_id)
         self._count(row)
         self._pay(row, event)
+        if row.seconds is not None:
+            self.replies.append(row.seconds)
 
     def _failed(self, event: EventRow, reader: Rows) -> None:
         assert event.proposal_id is not None
@@ -83,7 +94,9 @@ class Ledger:
 
     def _measured(self, event: EventRow, reader: Rows) -> None:
         assert event.evaluation_id is not None
-        judged = reader.evaluation(event.evaluation_id).judged
+        row = reader.evaluation(event.evaluation_id)
+        judged = row.judged
+        self.trained += row.seconds or 0.0
         self._spent = replace(self._spent, evaluations=self._spent.evaluations + 1)
         if judged:
             self._add(judged.tokens_in + judged.tokens_out, judged.usd)

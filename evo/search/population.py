@@ -37,6 +37,7 @@ from fitness.schedule.screening import Screening
 from fitness.task.protocol import TaskInfo
 from sandbox import known
 from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.printers import Formula, to_formula
 from sandbox.verdicts.verdict import VerdictStatus
 
 SEARCH_SEEDS = 64
@@ -78,7 +79,7 @@ class Population:
         self.baseline: Individual | None = None
         """The baseline that the archive names; None before it is recorded as a candidate."""
         self.recorded_seed_losses: list[Individual] = []
-        self._ledger = Ledger(config, info)
+        self.ledger = Ledger(config, info)
         self._tally = Tally()
         self._uses: Counter[int] = Counter()
         self._noise = {rung: Pooling() for rung in self.rungs}
@@ -92,6 +93,7 @@ class Population:
         self._last: datetime | None = None
         self._graphs: dict[int, VerifiedGraph] = {}
         self._recorded: dict[int, Recorded] = {}
+        self._formulas: dict[int, Formula | None] = {}
 
     def advance(self, reader: Reader, upto: int | None = None, rows: Rows | None = None) -> Self:
         """Apply the new events up to id `upto`, by default all. Returns self.
@@ -185,7 +187,7 @@ class Population:
 
     def spent(self, seconds: float) -> Spent:
         """The spending so far. `seconds`: running time over all sessions."""
-        return self._ledger.spent(seconds)
+        return self.ledger.spent(seconds)
 
     def banned(self, individual: Individual) -> bool:
         """Whether a person has excluded it from being a parent and from prompts."""
@@ -199,6 +201,15 @@ class Population:
         if candidate_id not in self._graphs:
             self._graphs[candidate_id] = graph_of(verdict_on(candidate_id, reader))
         return self._graphs[candidate_id]
+
+    def formula(self, candidate_id: int, reader: Reader) -> Formula | None:
+        """A candidate's loss in one line, printed at the first call; None without a verdict or a graph. Raises CorruptArchive."""
+        if self.individuals[candidate_id].status is None:
+            return None
+        if candidate_id not in self._formulas:
+            has_graph = candidate_id in self._graphs or verdict_on(candidate_id, reader).graph is not None
+            self._formulas[candidate_id] = to_formula(self.graph(candidate_id, reader)) if has_graph else None
+        return self._formulas[candidate_id]
 
     def recorded(self, candidate_id: int, reader: Reader) -> Recorded:
         """What the archive holds of a vetted candidate, read at the first call. Raises CorruptArchive."""
@@ -224,7 +235,7 @@ class Population:
                 self.members.steer(i.id, i.id in self.steering.pinned, self.banned(i))
             return
         self._clock(event)
-        self._ledger.take(event, reader)
+        self.ledger.take(event, reader)
         handler = _HANDLERS.get(event.kind)
         if handler:
             handler(self, event, reader)
