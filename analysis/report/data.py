@@ -240,11 +240,11 @@ def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
             "trainings",
             f"{spending.evaluations:,} ({duration(spending.evaluation_seconds)}, {spending.evaluation_tokens:,} tokens)",
         ),
+        *studied(snapshot),
         (
             "results between the selection of parents and a candidate's own",
             f"{median(stale):g} (median), at most {max(stale)}" if stale else "",
         ),
-        *studied(snapshot),
         *steered(snapshot),
         ("evopo", run.version),
     ]

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from itertools import chain
-from typing import Any
 
 from archive.query import Reader
 from archive.records import PERSON, CandidateRow, EventKind, Origin, ProposalRow
@@ -26,7 +25,7 @@ from evo.campaign.final_setup import final_event, published_arms, relations_of, 
 from evo.campaign.injections import Injections
 from evo.campaign.recorder import AttemptRecorder, BudgetReached, PendingRequest, record_candidate
 from evo.campaign.stop_rules import why_stopped
-from evo.campaign.training import TaskUnusable, train_and_record
+from evo.campaign.training import TaskUnusable, cancel, train_and_record
 from evo.campaign.variants.study import StudyProposer
 from evo.config.schema import Config
 from evo.proposing.propose import Proposer
@@ -109,7 +108,7 @@ class Campaign:
         try:
             return await self._phases()
         finally:  # a cancelled `gather` does not wait for its tasks
-            await _cancel(self.trainings.values())
+            await cancel(self.trainings.values())
 
     async def _phases(self) -> str:
         """Run the phases in order: seed losses, search, final."""
@@ -273,7 +272,7 @@ class Campaign:
                 for task in done:
                     task.result()
         finally:
-            await _cancel([*begun, *candidates])
+            await cancel([*begun, *candidates])
 
     async def _final(self) -> None:
         """Train the finalists, the known losses and the arms of the baseline on fresh seeds, as far as the budget allows."""
@@ -391,10 +390,3 @@ class Campaign:
         if stopped := self.task_error or self.monitor.ended:
             raise CampaignStopped(stopped)
         self.deferred.record()
-
-
-async def _cancel(tasks: Any) -> None:
-    pending = [t for t in tasks if not t.done()]
-    for task in pending:
-        task.cancel()
-    await asyncio.gather(*pending, return_exceptions=True)

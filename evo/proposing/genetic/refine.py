@@ -247,6 +247,8 @@ def _margin(rng: Random, graph: VerifiedGraph) -> Change | None:
         return None
     uses, sign, _ = found
     other = grammar.draw(rng, grammar.margins, builder)
+    if not other.words:  # x itself is what most losses have there already
+        other = grammar.draw(rng, grammar.margins, builder)
     form = builder.finish(other.value)
 
     def put(value: Value) -> Value:
@@ -383,7 +385,7 @@ _MUTATIONS: tuple[tuple[float, Mutation], ...] = (
     (1.5, _shift),
     (0.6, _squash),
     (0.3, _centre),
-    (1.5, _margin),
+    (2.5, _margin),
     (1.5, _smooth),
     (2.0, _term),
     (1.2, _weight),
