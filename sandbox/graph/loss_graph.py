@@ -231,10 +231,7 @@ def infer_types(contract: Contract, nodes: Sequence[Node], known: Sequence[Type]
 
 @lru_cache(maxsize=4096)
 def _elementwise(name: str, operands: tuple[Type, ...]) -> Type:
-    """As `infer` for an operation of this rule without attributes, whose result depends on the types only. Raises ShapeError.
-
-    Graphs repeat them: of a graph's types, nine in ten are found here.
-    """
+    """As `infer` for an operation of this rule without attributes, whose result depends on the types only. Raises ShapeError."""
     return infer(OPERATIONS[name], operands, {}, PREFERENCE)  # any contract does: the rule does not read it
 
 

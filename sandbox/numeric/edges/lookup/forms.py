@@ -34,7 +34,7 @@ class Linear(NamedTuple):
     """A linear combination. `log_probs` are the coefficients of policy chosen, policy rejected, reference chosen and reference
     rejected; `others` those of other nodes' values. `size` is the largest constant that was added on the way: large ones round."""
 
-    # A tuple: vetting one loss makes hundreds, and a frozen dataclass takes three times as long to make.
+    # A tuple: vetting one loss makes hundreds, and a frozen dataclass takes longer to make.
 
     log_probs: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     constant: float = 0.0
