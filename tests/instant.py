@@ -160,7 +160,9 @@ class InstantRun:
                 EventKind.SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()}
             )
             duplicates, population = DuplicateIndex.of(reader, self.vetter.same_loss), Population(config, info, 1)
-            campaign = Campaign(config, archive, reader, population, duplicates, proposer, self.vetter, self.workers)
+            campaign = Campaign(
+                config, archive, reader, population, duplicates, {"builtin": proposer}, self.vetter, self.workers
+            )
             begun(campaign)
             if until is None:
                 return await campaign.run()

@@ -8,29 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from itertools import chain
-from typing import Any
 
 from analysis.recorded import recorded_parents
 from archive.query import Reader
 from archive.records import PERSON, CandidateRow, EventKind, Origin, ProposalRow
 from archive.store import Archive
 from evo.campaign import backlog
+from evo.campaign.asking.endpoint_monitor import EndpointMonitor, outcome_of
+from evo.campaign.asking.proposers import Proposers
+from evo.campaign.asking.recorder import AttemptRecorder, BudgetReached, PendingRequest
 from evo.campaign.deferred_failures import DeferredFailures
-from evo.campaign.endpoint_monitor import EndpointMonitor, outcome_of
 from evo.campaign.final_setup import final_event, published_arms, relations_of, with_fresh_seeds
 from evo.campaign.injections import Injections
-from evo.campaign.recorder import AttemptRecorder, BudgetReached, PendingRequest
 from evo.campaign.stop_rules import why_stopped
-from evo.campaign.training import TaskUnusable, train_and_record
+from evo.campaign.training import TaskUnusable, cancel, train_and_record
 from evo.config.schema import Config
 from evo.proposing.propose import Proposer, Unusable, read_reply
-from evo.proposing.request import Request, request_for
+from evo.proposing.request import Request
 from evo.search.budget import NO_COST, Cost, Spent, exceeded_limit
 from evo.search.budget_split import reserved_for_final
 from evo.search.duplicates import DuplicateIndex
@@ -65,7 +65,8 @@ class Campaign:
     reader: Reader
     population: Population
     duplicates: DuplicateIndex
-    proposer: Proposer
+    asked: Mapping[str, Proposer]
+    """The proposers by name."""
     vetter: VetPool
     workers: WorkerPool
     phase: Phase = Phase.PREPARING
@@ -86,12 +87,14 @@ class Campaign:
     spent_before: Spent = field(default_factory=Spent)
     """What earlier sessions spent."""
     monitor: EndpointMonitor = field(default_factory=EndpointMonitor)
-    """Decides when the proposer's endpoint has failed too often."""
+    """Decides when proposals have failed too often."""
+    proposers: Proposers = field(init=False)
     deferred: DeferredFailures = field(init=False)
     task_error: str | None = None  # why the task cannot be used
 
     def __post_init__(self) -> None:
         self.deferred = DeferredFailures(self.archive, self.reader, self.population)
+        self.proposers = Proposers.of(self.config, self.asked, self.population.workers, self.monitor, self.requests)
 
     async def run(self) -> str:
         """Search until a limit of the budget is reached, then measure the final. Returns the reason why the search ended.
@@ -101,7 +104,7 @@ class Campaign:
         try:
             return await self._phases()
         finally:  # a cancelled `gather` does not wait for its tasks
-            await _cancel(self.trainings.values())
+            await cancel(self.trainings.values())
 
     async def _phases(self) -> str:
         """Run the phases in order: seed losses, search, final."""
@@ -126,7 +129,7 @@ class Campaign:
     async def candidate(self, step: int) -> None:
         """Pipeline of one candidate. Each step records its result before the next step starts."""
         with self._training_reserved():
-            request = self.select(step)
+            request = await self.select(step)
             reply = await self.propose(request)
             candidate = self.admit(reply)
             job = await self.vet_and_record(candidate)
@@ -149,10 +152,13 @@ class Campaign:
 
     # ---- the steps -----------------------------------------------------------------------------------------------
 
-    def select(self, step: int) -> Request:
-        """Select the operator and the parents of a step from the results recorded so far."""
-        prompted = self.proposer.endpoint is not None
-        return request_for(self.population.advance(self.reader), step, self.reader, prompted=prompted)
+    async def select(self, step: int) -> Request:
+        """Select operator, parents and proposer of a step from the results recorded so far, once the proposer has a place."""
+        self.calls[step] = Cost(proposals=1)
+        try:
+            return await self.proposers.chosen(step, self.population, self.reader)
+        finally:
+            del self.calls[step]
 
     async def propose(self, request: Request) -> ProposalRow | None:
         """Ask the proposer for a loss. Returns None without a reply.
@@ -160,20 +166,22 @@ class Campaign:
         The request is committed before it is sent, and the reply before it is parsed.
         """
         blocked = partial(self._attempt_blocked, request.step)
-        recorder = AttemptRecorder(self.archive, self.proposer, request, blocked, self.monitor.tell_once)
-        cost = Cost(1, 0, *self.proposer.worst_case(request))
+        proposer, monitor = self.asked[request.proposer], self.proposers.monitor_of(request.proposer)
+        recorder = AttemptRecorder(self.archive, proposer, request, blocked, monitor.tell_once)
+        cost = Cost(1, 0, *proposer.worst_case(request))
         self.largest_call = max(self.largest_call, cost, key=lambda c: (c.tokens, c.usd))
         if self._blocked(cost, self.final_reserve):
             return None
         self.calls[request.step] = cost
         self.requests[request.step] = recorder.pending
         try:
-            reply = await self.proposer.ask(request, recorder, 1 + self.reader.latest_attempt(request.step))
+            reply = await proposer.ask(request, recorder, 1 + self.reader.latest_attempt(request.step))
             self.archive.receive_proposal(
                 recorder.proposal, reply.text, reply.tokens_in, reply.tokens_out, reply.usd, reply.seconds
             )
+            self.proposers.answered(request.step, reply.seconds)
         except LLMError as error:
-            self.monitor.failed(request.step, error)
+            monitor.failed(request.step, error)
             return None
         except BudgetReached:
             return None
@@ -181,8 +189,9 @@ class Campaign:
             recorder.cut_off()
             raise
         finally:
-            del self.calls[request.step], self.requests[request.step]
-        self.monitor.replied(reply.text)
+            del self.calls[request.step]
+            self.proposers.left(request.step)
+        monitor.replied(reply.text)
         return self.reader.proposal(recorder.proposal)
 
     def admit(self, proposal: ProposalRow | None) -> CandidateRow | None:
@@ -190,13 +199,14 @@ class Campaign:
         if proposal is None:
             return None
         contract = self.population.info.contract
+        monitor = self.proposers.monitor_of(proposal.proposer)
         suggestion = read_reply(proposal.proposer, proposal.reply or "", contract)
         if isinstance(suggestion, Unusable):
             self.archive.fail_proposal(proposal.id, suggestion.message)
-            self.monitor.found_nothing(proposal.step, suggestion.message)
+            monitor.found_nothing(proposal.step, suggestion.message)
             return None
         if proposal.proposer != PERSON:
-            self.monitor.found()
+            monitor.found()
         said, parents = suggestion, recorded_parents(proposal)
         added = self.archive.add_candidate(
             Origin.PROPOSAL, said.name, said.thought, said.source, contract, proposal.id, parents
@@ -261,7 +271,7 @@ class Campaign:
             while True:
                 begun |= {asyncio.create_task(self.vet_and_train(c)) for c in map(self.admit, injections.take()) if c}
                 begun |= {training for job in self._due_in_search() if (training := self._begin(job))}
-                while (limit := self._limit()) is None and len(candidates) < self.at_once:
+                while (limit := self._limit()) is None and len(candidates) < self.proposers.at_once:
                     candidates.add(asyncio.create_task(self.candidate(next(steps))))
                     await asyncio.sleep(0)  # lets the task reserve its cost before the limit is checked again
                 if not begun and not candidates:
@@ -271,7 +281,7 @@ class Campaign:
                 for task in done:
                     task.result()
         finally:
-            await _cancel([*begun, *candidates])
+            await cancel([*begun, *candidates])
 
     async def _final(self) -> None:
         """Train the finalists, the known losses and the arms of the baseline on fresh seeds, as far as the budget allows."""
@@ -287,13 +297,6 @@ class Campaign:
             self.archive.event(EventKind.FINAL, final_event(final_rung(info), deciding, relations, info, grid))
         while jobs := self._allowed(rule(entries, info, population.ladder, population.advance(self.reader).seeds)):
             await asyncio.gather(*(self.train(job) for job in jobs))
-
-    @property
-    def at_once(self) -> int:
-        """Maximum number of candidates in progress. With more of them, parents would be selected from older results."""
-        if self.config.search.chat:
-            return 1
-        return self.config.search.in_flight or self.population.workers + 1
 
     @property
     def seconds(self) -> float:
@@ -317,7 +320,7 @@ class Campaign:
         """Why work that costs `wanted` may not start while `reserved` is kept free; None if it may."""
         used = self.used
         exceeded = exceeded_limit(self.config.budget, used, self.under_way(used) + reserved, wanted)
-        return self.task_error or self.monitor.ended or exceeded
+        return self.task_error or self.proposers.ended or exceeded
 
     def _limit(self) -> str | None:
         """Why no further proposal may be requested; None if one may. A proposal needs budget for its first training too."""
@@ -329,8 +332,8 @@ class Campaign:
         if self._limit():
             return NO_COST
         wanted = self.config.budget.proposals
-        left = self.at_once if wanted is None else wanted - self.used.proposals - len(self.calls)
-        return self._first_cost.times(max(0, min(self.at_once - self.reserved_trainings, left)))
+        left = self.proposers.at_once if wanted is None else wanted - self.used.proposals - len(self.calls)
+        return self._first_cost.times(max(0, min(self.proposers.at_once - self.reserved_trainings, left)))
 
     def _due_in_search(self) -> list[Job]:
         """The trainings that the ladder asks for now. They leave budget for the first trainings of proposals and for the final."""
@@ -384,13 +387,6 @@ class Campaign:
             self.calls[step] = cost
 
     def _raise_if_stopped(self) -> None:
-        if stopped := self.task_error or self.monitor.ended:
+        if stopped := self.task_error or self.proposers.ended:
             raise CampaignStopped(stopped)
         self.deferred.record()
-
-
-async def _cancel(tasks: Any) -> None:
-    pending = [t for t in tasks if not t.done()]
-    for task in pending:
-        task.cancel()
-    await asyncio.gather(*pending, return_exceptions=True)

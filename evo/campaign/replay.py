@@ -13,12 +13,13 @@ from analysis.recorded import ReadAhead, sessions_of
 from archive.errors import CorruptArchive
 from archive.query import Reader
 from archive.records import PERSON, EventKind, ProposalRow
+from evo.config.proposer_settings import BUILTIN
 from evo.config.rundir import RunDir
 from evo.config.schema import Config, ConfigError, parse_config
 from evo.proposing.llm.client import AttemptObserver
 from evo.proposing.prompting import BUILT_IN, Templates, kept
-from evo.proposing.propose import BUILTIN, BuiltinProposer, proposed_graph
-from evo.proposing.request import Request, request_for
+from evo.proposing.propose import BuiltinProposer, proposed_graph
+from evo.proposing.request import Request, request_for, unavailable_at
 from evo.search.population import Population
 from fitness.chat.errors import LLMError
 from fitness.chat.request import Message
@@ -55,7 +56,8 @@ def replay_run(rundir: RunDir, task: str | None = None) -> Replayed:
         rows, templates = ReadAhead(reader), [BUILT_IN, *kept(rundir.templates)]
         for proposal in proposals:
             population.config = _config_at(configs, proposal.requested_event)
-            request = request_for(population.advance(reader, proposal.seen_event, rows), proposal.step, reader)
+            state = population.advance(reader, proposal.seen_event, rows)
+            request = request_for(state, proposal.step, reader, unavailable=unavailable_at(proposal))
             differences += _differences(proposal, request, templates)
     shown = [*differences[:SHOWN], *([f"... and {len(differences) - SHOWN} more"] if len(differences) > SHOWN else [])]
     if differences:
@@ -98,10 +100,10 @@ def _config_at(configs: list[tuple[int, Config]], event: int) -> Config:
 def _differences(proposal: ProposalRow, request: Request, templates: Sequence[Templates]) -> list[str]:
     found = []
     step = f"step {proposal.step}, attempt {proposal.attempt}"
-    if request.operator != proposal.operator or request.references != proposal.references:
-        found.append(
-            f"{step}: chose {request.operator} {request.references}, recorded {proposal.operator} {proposal.references}"
-        )
+    chosen = request.operator, request.proposer, request.references
+    recorded = proposal.operator, proposal.proposer, proposal.references
+    if chosen != recorded:
+        found.append(f"{step}: chose {' '.join(map(str, chosen))}, recorded {' '.join(map(str, recorded))}")
     elif proposal.proposer == BUILTIN:
         if proposal.reply is not None:
             again = asyncio.run(BuiltinProposer().ask(request, _Silent(), 1)).text

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterable
 
 from archive.query import Reader
 from archive.records import EvaluationState, Items, Usage
@@ -83,3 +84,11 @@ def kept_items(result: SeedResult, rung: str, info: TaskInfo) -> Items | None:
 def recorded(paid: costs.Usage) -> Usage:
     """Usage as an archive record."""
     return Usage(paid.tokens_in, paid.tokens_out, paid.usd)
+
+
+async def cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel the tasks that are not done, and wait until they have ended."""
+    pending = [t for t in tasks if not t.done()]
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
