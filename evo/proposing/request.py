@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from random import Random
 from typing import Any
 
-from analysis.recorded import refusing
+from analysis.recorded import STANDING, UNAVAILABLE, refusing
 from archive.query import Reader
 from archive.records import EvaluationRow, FindingRow, Operator, ProposalRow, Role
 from evo.config.proposer_settings import ProposerConfig
@@ -25,9 +25,6 @@ from evo.search.selection.members import OWN_CODE, ProposerArm, SelectionSetting
 from evo.search.selection.select import Choice, choose
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.printers import to_python
-
-UNAVAILABLE = "unavailable"
-"""Key of the recorded references of a request."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +89,15 @@ class Request:
     """What the prompt tells of the run. Empty where no prompt is rendered."""
     unavailable: tuple[str, ...] = ()
     """Names of the proposers that could not be asked when this one was chosen. Recorded, since a replay needs them."""
+    standing: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Reward estimate and share of each proposer, by name; recorded for the report. Empty with one proposer."""
 
     @property
     def references(self) -> dict[str, Any]:
         """The part of the request that is recorded; with it, the template and the archive, the prompt can be rebuilt."""
         parents = [{"id": p.id, "role": p.role} for p in self.parents]
-        left_out = {UNAVAILABLE: list(self.unavailable)} if self.unavailable else {}
-        return {"island": self.island, "parents": parents, **left_out}
+        more = {STANDING: self.standing, UNAVAILABLE: list(self.unavailable)}
+        return {"island": self.island, "parents": parents} | {name: value for name, value in more.items() if value}
 
 
 def request_for(
@@ -145,6 +144,7 @@ def request_for(
         seen_event=population.seen,
         context=context,
         unavailable=tuple(sorted(unavailable)),
+        standing=choice.standing,
     )
 
 

@@ -179,6 +179,15 @@ def proposer_weights(outcomes: Outcomes, settings: SelectionSettings) -> dict[st
     }
 
 
+def standing(outcomes: Outcomes, settings: SelectionSettings) -> dict[str, list[float]]:
+    """Reward estimate and share in a draw of each proposer, by name, to three decimals; empty with one proposer."""
+    if len(settings.proposers) == 1:
+        return {}
+    estimates, weights = proposer_rewards(outcomes, settings), proposer_weights(outcomes, settings)
+    whole = math.fsum(weights.values())
+    return {name: [round(estimates[name].mean, 3), round(weights[name] / whole, 3)] for name in weights}
+
+
 def draw_temperature(rng: Random, outcomes: Outcomes, proposer: ProposerArm, settings: SelectionSettings) -> float:
     """Draw a sampling temperature for a proposer."""
     if len(proposer.temperatures) == 1:

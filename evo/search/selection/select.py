@@ -20,15 +20,15 @@ Its parts:
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from random import Random
 
 import numpy as np
 
 from archive.records import Role
 from evo.search.operators import role_of
-from evo.search.selection.bandit import draw_operator, draw_proposer, draw_temperature, rewards
+from evo.search.selection.bandit import draw_operator, draw_proposer, draw_temperature, rewards, standing
 from evo.search.selection.beliefs import fitness_posteriors, ranked
 from evo.search.selection.columns import Floats, Members, Positions
 from evo.search.selection.grid import grid
@@ -45,6 +45,8 @@ class Choice:
     """Candidate ids, the most important parent first; empty if there are none."""
     temperature: float
     proposer: str
+    standing: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """What the bandit knows of the proposers (`bandit.standing`)."""
 
 
 def choose(
@@ -75,7 +77,7 @@ def choose(
             parents = refused[: operator.parents]
         case _:
             parents = pool.draw(rng, operator.parents)
-    return Choice(operator.name, island, parents, temperature, proposer.name)
+    return Choice(operator.name, island, parents, temperature, proposer.name, standing(outcomes, settings))
 
 
 def residents(members: Members, island: int, settings: SelectionSettings) -> Positions:

@@ -71,7 +71,7 @@ def test_choices_repeat_and_their_parents_are_able(
 
 
 def test_the_first_step_explores_without_parents() -> None:
-    assert choose((), Random(0), 0, SETTINGS) == Choice("explore", 0, (), 1.0)
+    assert choose((), Random(0), 0, SETTINGS) == Choice("explore", 0, (), 1.0, "builtin")
 
 
 def drawn(members: list[Member], given: SelectionSettings = SETTINGS, times: int = 600) -> Counter[int]:
