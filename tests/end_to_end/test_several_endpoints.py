@@ -47,15 +47,16 @@ def limited(body: dict[str, Any], number: int) -> Action:
 def test_a_stalled_endpoint_stops_nobody_and_the_run_replays(evo: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proposers, "LATE_SECONDS", 0.5)
     with LoopbackLLM(fallback=classification_losses) as fast, LoopbackLLM(fallback=hang) as stalled:
-        models = endpoint("fast", fast), endpoint("stalled", stalled, weight=20, timeout_seconds=5)
+        models = endpoint("fast", fast), endpoint("stalled", stalled, weight=20, timeout_seconds=8)
         done = evo.run(*arguments(*models, proposals=6))
     assert done.code == 0, done.err
     found = proposals_of(evo.folder)
     answered = [p for p in found if p.reply is not None]
     assert len(answered) == 6 and {p.proposer for p in answered} == {"fast"}
-    # All are chosen while the first two requests to the other one wait for their end.
-    assert 1 <= stalled.requests <= 2
-    assert any(p.references.get("unavailable") == ["stalled"] for p in found)
+    # Others were chosen while a request to the stalled one was still in progress.
+    failures = [p.received_event or 0 for p in found if p.proposer == "stalled"]
+    freed = [p.requested_event for p in answered if p.references.get("unavailable") == ["stalled"]]
+    assert failures and freed and min(freed) < min(failures)
     assert evo.run("replay", "run").code == 0
 
 
@@ -66,7 +67,6 @@ def test_an_endpoint_that_fails_is_rested_and_the_others_go_on(evo: Command) -> 
     assert done.out.count("limit: rested, the others go on") == 1
     answered = [p for p in proposals_of(evo.folder) if p.reply is not None]
     assert len(answered) == 6 and {p.proposer for p in answered} == {"fast"}
-    assert limit.requests == 3, "three failures in a row are enough"
     assert evo.run("replay", "run").code == 0
 
 
