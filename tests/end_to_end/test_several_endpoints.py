@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections import Counter
 from collections.abc import Mapping
@@ -74,7 +75,8 @@ def test_the_session_ends_once_all_endpoints_have_failed(evo: Command) -> None:
     with LoopbackLLM(fallback=limited) as one, LoopbackLLM(fallback=limited) as other:
         done = evo.run(*arguments(endpoint("one", one), endpoint("other", other), proposals=6))
     assert done.code == 1
-    assert "one: 3 requests in a row got no reply" in done.err and "other: 3 requests" in done.err
+    for name in ("one", "other"):
+        assert re.search(rf"\b{name}: \d requests in a row got no reply", done.err)
 
 
 def test_what_an_endpoint_refuses_is_left_out_for_it_alone(evo: Command) -> None:

@@ -266,9 +266,10 @@ class LLMClient:
         self._left_behind += late
         if self._gate.narrow(passage):
             self._quiet_until = max(self._quiet_until, time.monotonic() + rest)
+            parallel = self.endpoint.where.parallel
             text = (
                 f"{error.message} while {passage.together} requests were in progress: from now on at most {self._gate.limit} "
-                f"at once, the next in {rest:.0f} s; search.in_flight={self._gate.limit} sets this limit from the start"
+                f"at once, the next in {rest:.0f} s; {parallel}={self._gate.limit} sets this limit from the start"
             )
             (observer.noted if observer else logger.warning)(text)
         return max(retry.first_wait, self._quiet_until - time.monotonic())

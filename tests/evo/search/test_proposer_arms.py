@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import pytest
 
-from evo.search.selection.bandit import arm_name, proposer_rewards, rewards
+from evo.search.operators import BY_NAME
+from evo.search.selection.bandit import arm_name, draw_proposer, proposer_rewards, rewards
 from evo.search.selection.columns import Members
 from evo.search.selection.members import Member, ProposerArm, SelectionSettings
 from evo.search.selection.replies import Answer, Replies
@@ -82,3 +84,9 @@ def test_the_temperature_is_one_of_the_proposer_s() -> None:
     for i in range(100):
         choice = choose(crowd(), Random(i), 0, SETTINGS)
         assert choice.temperature in next(arm.temperatures for arm in ARMS if arm.name == choice.proposer)
+
+
+def test_own_code_proposes_where_no_model_can_be_asked() -> None:
+    own = replace(BY_NAME["refine"], prompt=None)
+    outcomes = rewards(crowd("a"), SETTINGS)
+    assert {draw_proposer(Random(i), outcomes, own, SETTINGS, ()).name for i in range(50)} == {"builtin"}
