@@ -25,6 +25,8 @@ class Ledger:
     def __init__(self, config: Config, info: TaskInfo) -> None:
         self._unknown = {name: _most_expensive(model) for name, model in config.endpoints.items()}
         """Maximum usage of a call of each language model, by name."""
+        self._dearest = max(self._unknown.values(), key=lambda most: (most.usd or 0.0, most.tokens_out))
+        """The same of a model that the configuration no longer names."""
         self._info = info
         self._spent = Spent()
         self._answered: set[int] = set()
@@ -70,7 +72,7 @@ class Ledger:
         self._spent = replace(self._spent, proposals=len(self._answered))
 
     def _pay(self, row: ProposalRow, ended: EventRow) -> None:
-        most = self._most.pop(row.id, None) or (self._unknown.get(row.proposer) if row.model else None)
+        most = self._most.pop(row.id, None) or (self._unknown.get(row.proposer, self._dearest) if row.model else None)
         paid = cost_of(row, most, possibly_paid=possibly_paid(ended)).usage
         self._add(paid.tokens_in + paid.tokens_out, paid.usd)
 
