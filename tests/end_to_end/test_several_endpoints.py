@@ -71,6 +71,20 @@ def test_an_endpoint_that_fails_is_rested_and_the_others_go_on(evo: Command) -> 
     assert evo.run("replay", "run").code == 0
 
 
+def test_an_endpoint_that_works_again_is_asked_again_after_its_rest(
+    evo: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proposers, "REST_SECONDS", 0.0)
+    with (
+        LoopbackLLM(fallback=classification_losses) as fast,
+        LoopbackLLM([Fault.SERVER_ERROR] * 3, fallback=classification_losses) as flaky,
+    ):
+        done = evo.run(*arguments(endpoint("fast", fast), endpoint("flaky", flaky, weight=20), proposals=6))
+    assert done.code == 0, done.err
+    assert "flaky: asked again after its rest" in done.out
+    assert any(p.proposer == "flaky" and p.reply is not None for p in proposals_of(evo.folder))
+
+
 def test_the_session_ends_once_all_endpoints_have_failed(evo: Command) -> None:
     with LoopbackLLM(fallback=limited) as one, LoopbackLLM(fallback=limited) as other:
         done = evo.run(*arguments(endpoint("one", one), endpoint("other", other), proposals=6))
