@@ -16,7 +16,7 @@ from loopback_llm import Action, Fault, LoopbackLLM
 
 from archive.query import Reader
 from archive.records import ProposalRow, ProposalState
-from evo.campaign.asking import proposers
+from evo.campaign.asking import endpoint_monitor, proposers
 
 
 def endpoint(name: str, server: LoopbackLLM, **more: Any) -> dict[str, Any]:
@@ -75,11 +75,12 @@ def test_an_endpoint_that_works_again_is_asked_again_after_its_rest(
     evo: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(proposers, "REST_SECONDS", 0.0)
+    monkeypatch.setattr(endpoint_monitor, "FAILURES", 1)
     with (
         LoopbackLLM(fallback=classification_losses) as fast,
         LoopbackLLM([Fault.SERVER_ERROR] * 3, fallback=classification_losses) as flaky,
     ):
-        done = evo.run(*arguments(endpoint("fast", fast), endpoint("flaky", flaky, weight=20), proposals=6))
+        done = evo.run(*arguments(endpoint("fast", fast), endpoint("flaky", flaky, weight=20), proposals=8))
     assert done.code == 0, done.err
     assert "flaky: asked again after its rest" in done.out
     assert any(p.proposer == "flaky" and p.reply is not None for p in proposals_of(evo.folder))
