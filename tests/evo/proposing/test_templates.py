@@ -34,7 +34,7 @@ def test_the_hash_is_of_all_templates_that_an_operator_uses_and_of_no_other(tmp_
     assert len(set(hashes(BUILT_IN).values())) == len(PROMPTED)
     assert changed(of(tmp_path / "a", refine="changed")) == ["refine"]
     assert changed(of(tmp_path / "b", chat_outcome="changed")) == ["chat"]
-    assert changed(of(tmp_path / "c", parents="changed")) == list(PROMPTED)
+    assert changed(of(tmp_path / "c", shared__parents="changed")) == list(PROMPTED)
     assert changed(of(tmp_path / "d", contracts__rules_preference="changed")) == list(PROMPTED)
     assert changed(of(tmp_path / "e", replies__json="changed")) == list(PROMPTED)
 
