@@ -55,7 +55,7 @@ class ReadAhead:
         with reader.consistent():
             self._candidates = {row.id: row for row in reader.candidates()}
             self._proposals = {row.id: row for row in reader.proposals()}
-            self._verdicts = {row.candidate_id: replace(row, fingerprint=None) for row in reader.verdicts()}
+            self._verdicts = {row.candidate_id: row for row in reader.verdicts()}
             self._evaluations = {row.id: replace(row, metrics={}, items=None) for row in reader.evaluations()}
             self._parents, self._findings = (
                 defaultdict[int, list[ParentRow]](list),

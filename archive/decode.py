@@ -6,6 +6,7 @@ untrusted. An invalid value raises CorruptArchive.
 """
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ from archive.records import (
     Role,
     RunRow,
     Usage,
+    VerdictContents,
     VerdictRow,
     is_operator,
 )
@@ -210,14 +212,16 @@ def verdict_row(row: sqlite3.Row, path: Path) -> VerdictRow:
         status=cells.word("status", VERDICT_STATUSES),
         duplicate_of=cells.integer_or_none("duplicate_of"),
         duplicate_kind=cells.text_or_none("duplicate_kind"),
-        graph=cells.packed_text_or_none("graph"),
         hash=cells.text_or_none("hash"),
-        fingerprint=cells.packed_object_or_none("fingerprint"),
-        descriptors=cells.packed_object_or_none("descriptors"),
         entry=cells.text_or_none("entry"),
-        guarantees=cells.packed_object_or_none("guarantees"),
         milliseconds=cells.real_or_none("milliseconds"),
         event_id=cells.natural("event_id"),
+        contents=VerdictContents(
+            graph=partial(cells.packed_text_or_none, "graph"),
+            fingerprint=partial(cells.packed_object_or_none, "fingerprint"),
+            descriptors=partial(cells.packed_object_or_none, "descriptors"),
+            guarantees=partial(cells.packed_object_or_none, "guarantees"),
+        ),
         largest_difference=_share(cells.json_object("details").get("largest_difference")),
     )
 

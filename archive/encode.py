@@ -7,7 +7,7 @@ from archive.records import Curves, Items, RunRow, Usage
 from archive.sqlite.connection import now
 from archive.sqlite.packed import pack
 from archive.sqlite.schema import allowed
-from archive.sqlite.values import compress, dump_json, dump_metrics, finite_or_null, storable_text
+from archive.sqlite.values import compress, dump_json, dump_metrics, finite_or_null, is_finite, storable_text
 
 _TEXT = ("hash", "entry")
 _PACKED = ("graph", "fingerprint", "descriptors", "guarantees")
@@ -28,6 +28,24 @@ def run_columns(run: RunRow) -> dict[str, Any]:
         "created_at": run.created_at or now(),
         "version": run.version,
         "baseline": run.baseline,
+    }
+
+
+def training_columns(
+    candidate_id: int, task: str, rung: str, seed: int, beta: float | None, learning_rate: float | None
+) -> dict[str, Any]:
+    """The columns of `evaluation` that tell one training from the others. ValueError unless beta and learning rate are positive,
+    finite numbers or None."""
+    for name, value in (("beta", beta), ("learning_rate", learning_rate)):
+        if value is not None and not (is_finite(value) and value > 0):
+            raise ValueError(f"expected a positive, finite {name} or None for the task's own, got {value}")
+    return {
+        "candidate_id": candidate_id,
+        "task": task,
+        "rung": rung,
+        "seed": seed,
+        "beta": beta,
+        "learning_rate": learning_rate,
     }
 
 

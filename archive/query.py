@@ -47,11 +47,9 @@ from archive.records import (
     ProposalRow,
     ProposalState,
     RunRow,
-    Spending,
-    Standing,
     VerdictRow,
 )
-from archive.spending import COSTS, spending_of
+from archive.spending import COSTS, Spending, spending_of
 from archive.sqlite.opening import open_for_reading, tidy
 from archive.sqlite.packed import unpack_like
 from archive.sqlite.queries import (
@@ -59,21 +57,24 @@ from archive.sqlite.queries import (
     ARM,
     BRIEF,
     COUNTS,
+    DANGLING,
     EVALUATIONS,
     NOW,
     PROPOSALS,
     SCORES_DOWN,
+    TELLING,
     TEXT,
     VARIANT_EVALUATIONS,
     VARIANTS,
 )  # fmt: skip
 from archive.sqlite.values import decompress
+from archive.standings import Standing, place, standing_of
 from archive.variants import VariantEvaluationRow, VariantRow, variant_evaluation_row, variant_row
 
 T = TypeVar("T")
 
 MOST_UNPACKED = 2**30
-"""Most bytes of replies, of graphs and fingerprints, or of fitness per item, that one query decompresses. An archive of another
+"""Most bytes of replies, or of fitness per item, that one query decompresses. An archive of another
 person may hold many small values that decompress to large ones."""
 
 
@@ -168,7 +169,7 @@ class Reader:
     def verdicts(self, as_of: int | None = None) -> list[VerdictRow]:
         """All verdicts, in order of candidates."""
         rows = self._rows("SELECT * FROM verdict WHERE event_id <= :at ORDER BY candidate_id", at=self._at(as_of))
-        return self._bounded((verdict_row(row, self.path) for row in rows), _unpacked_size)
+        return [verdict_row(row, self.path) for row in rows]
 
     def verdict(self, candidate_id: int) -> VerdictRow | None:
         """The verdict of a candidate; None if it has not been vetted yet."""
@@ -256,6 +257,20 @@ class Reader:
         sql = f"SELECT * FROM event WHERE id > :after AND id <= :at{where} ORDER BY id"
         return [event_row(row, self.path) for row in self._rows(sql, after=after, at=self._upto, kind=kind)]
 
+    def event(self, id: int) -> EventRow:
+        """One event. MissingRow if there is none with that id."""
+        rows = self._rows("SELECT * FROM event WHERE id = :id AND id <= :at", at=self._upto, id=id)
+        return event_row(self._one(rows, f"event {id}"), self.path)
+
+    def newest_event(self) -> EventRow | None:
+        """The newest event; None if there is none."""
+        rows = self._rows("SELECT * FROM event WHERE id <= :at ORDER BY id DESC LIMIT 1", at=self._upto)
+        return event_row(rows[0], self.path) if rows else None
+
+    def telling_events(self) -> list[EventRow]:
+        """The events that say more than that a row was written or changed, oldest first: of sessions, finals, costs, people."""
+        return [event_row(row, self.path) for row in self._rows(TELLING, at=self._upto)]
+
     def last_event(self) -> int:
         """The id of the newest event; 0 if there is none."""
         return int(self._rows("SELECT coalesce(max(id), 0) AS id FROM event WHERE id <= :at", at=self._upto)[0]["id"])
@@ -277,8 +292,8 @@ class Reader:
             groups.setdefault(key, []).append(result)
         if orphans := {key[0] for key in groups} - set(briefs):
             raise CorruptArchive(f"{self.path} has evaluations of candidate {min(orphans)}, but not the candidate")
-        standings = [_standing(briefs[key[0]], results) for key, results in groups.items()]
-        return sorted(standings, key=_place)
+        standings = [standing_of(briefs[key[0]], results) for key, results in groups.items()]
+        return sorted(standings, key=place)
 
     def leaders(self, task: str, rung: str, most: int) -> list[Standing]:
         """The first `most` of `standings(task, rung)` with a score, without reading the others.
@@ -301,7 +316,7 @@ class Reader:
                         means[key] = math.fsum(scored) / len(scored)
                 leading = sorted(means, key=lambda key: (-means[key], key[0], key[1] or 0.0, key[2] or 0.0))[:most]
                 if len(rows) < 4 * most or (len(leading) == most and means[leading[-1]] > rows[-1]["fitness"]):
-                    return [_standing(self._brief(key[0]), found[key]) for key in leading]
+                    return [standing_of(self._brief(key[0]), found[key]) for key in leading]
                 after = (rows[-1]["fitness"], rows[-1]["id"])
 
     def _results_of(
@@ -334,6 +349,14 @@ class Reader:
         ]
         return damage + dangling
 
+    def check_references(self) -> None:
+        """Raises CorruptArchive if a row refers to another that is not there. SQLite checks this on writing, not on reading."""
+        for row in self._rows(DANGLING):
+            raise CorruptArchive(
+                f"{self.path}: a row of {row['holder']} refers to {row['missing']} {row['id']}, which is not there; get a fresh "
+                "copy of the archive"
+            )
+
     def _bounded(self, rows: Iterable[T], size: Callable[[T], int]) -> list[T]:
         """The rows as a list. CorruptArchive if they decompress to more than MOST_UNPACKED bytes in total (`size` of each row)."""
         found, total = [], 0
@@ -363,44 +386,3 @@ class Reader:
                     f"{self.path} cannot be read ({error}); if copying it again does not help, see what is left with: "
                     "sqlite3 FILE .recover"
                 ) from error
-
-
-def _place(s: Standing) -> tuple[bool, float, int, str, str, float, float]:
-    """Sort key of standings: highest mean first."""
-    return s.mean is None, -(s.mean or 0.0), s.candidate_id, s.task, s.rung, s.beta or 0.0, s.learning_rate or 0.0
-
-
-def _unpacked_size(verdict: VerdictRow) -> int:
-    parts = [verdict.graph, *(verdict.fingerprint or {}).values(), *(verdict.guarantees or {}).values()]
-    return sum(16 * len(part) for part in parts if isinstance(part, str | list | dict))
-
-
-def _standing(candidate: Brief, results: Sequence[FinishedEvaluation]) -> Standing:
-    """The standing of a candidate from its finished evaluations, which differ in seed only. There is at least one."""
-    scored = [(result.seed, result.fitness) for result in results if result.fitness is not None]
-    fitnesses = tuple(fitness for _, fitness in scored)
-    n = len(scored)
-    mean = math.fsum(fitnesses) / n if n else None
-    return Standing(
-        candidate_id=candidate.id,
-        name=candidate.name,
-        origin=candidate.origin,
-        status=candidate.status,
-        task=results[0].task,
-        rung=results[0].rung,
-        beta=results[0].beta,
-        learning_rate=results[0].learning_rate,
-        n=n,
-        mean=mean,
-        standard_error=None if mean is None or n < 2 else _standard_error(fitnesses, mean),
-        fitnesses=fitnesses,
-        seeds=tuple(seed for seed, _ in scored),
-        failed=len(results) - n,
-        seconds=math.fsum(result.seconds or 0.0 for result in results),
-    )
-
-
-def _standard_error(values: Sequence[float], mean: float) -> float:
-    n = len(values)
-    # statistics.stdev is exact and fifty times slower.
-    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1) / n)

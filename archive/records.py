@@ -1,7 +1,7 @@
 """Records: the rows of an archive as frozen dataclasses, with their states and the kinds of events."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -21,7 +21,12 @@ class Operator(StrEnum):
     REFINE = "refine"
     COMBINE = "combine"
     REPAIR = "repair"
+    TUNE = "tune"
+    SIMPLIFY = "simplify"
 
+
+STUDIES = frozenset({Operator.TUNE, Operator.SIMPLIFY})
+"""The operators that train edited forms of a loss (variants) before they propose one or none; see `evo.proposing.studies`."""
 
 _OPERATOR = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -198,26 +203,53 @@ class ProposalRow:
     """The event that recorded the reply, the failure or the lost call."""
 
 
+@dataclass(frozen=True, slots=True)
+class VerdictContents:
+    """The packed columns of a verdict. Each call unpacks one, and raises CorruptArchive for other data."""
+
+    graph: Callable[[], str | None]
+    fingerprint: Callable[[], Mapping[str, Any] | None]
+    descriptors: Callable[[], Mapping[str, Any] | None]
+    guarantees: Callable[[], Mapping[str, Any] | None]
+
+
 @dataclass(frozen=True)
 class VerdictRow:
-    """The verdict of a candidate. `graph` is JSON text; verify it before use."""
+    """The verdict of a candidate. Its large parts are unpacked when they are asked for, and not kept."""
 
     candidate_id: int
     status: str
     """`accepted`, `refused` or `partial` (`sandbox.verdicts.verdict.VerdictStatus`)."""
     duplicate_of: int | None
     duplicate_kind: str | None
-    graph: str | None
     hash: str | None
-    fingerprint: Mapping[str, Any] | None
-    descriptors: Mapping[str, Any] | None
     entry: str | None
-    guarantees: Mapping[str, Any] | None
     milliseconds: float | None
     event_id: int
+    contents: VerdictContents = field(repr=False, compare=False)
     largest_difference: float | None = None
     """For a duplicate found by fingerprint: the largest difference of the two losses' gradients on fresh test inputs, relative to
     their size. None where it was not recorded."""
+
+    @property
+    def graph(self) -> str | None:
+        """JSON text of the graph; verify it before use. None without a graph. Raises CorruptArchive."""
+        return self.contents.graph()
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any] | None:
+        """The fingerprint as JSON; None without one. Raises CorruptArchive."""
+        return self.contents.fingerprint()
+
+    @property
+    def descriptors(self) -> Mapping[str, Any] | None:
+        """The measured descriptors; None without any. Raises CorruptArchive."""
+        return self.contents.descriptors()
+
+    @property
+    def guarantees(self) -> Mapping[str, Any] | None:
+        """For each guarantee of the jail, the layer that supplied it. Raises CorruptArchive."""
+        return self.contents.guarantees()
 
     @property
     def is_new(self) -> bool:
@@ -320,35 +352,6 @@ class EventRow:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Scores of a candidate at one task, rung, beta and learning rate, computed from its evaluations.
-
-    `mean` is over the scored seeds, None without any. `standard_error` (of the mean, from the sample standard deviation) is None
-    below two seeds. Both are in units of fitness.
-    """
-
-    candidate_id: int
-    name: str
-    origin: Origin
-    status: str | None
-    """Status of its verdict; None before vetting."""
-    task: str
-    rung: str
-    beta: float | None
-    learning_rate: float | None
-    n: int
-    mean: float | None
-    standard_error: float | None
-    fitnesses: tuple[float, ...]
-    seeds: tuple[int, ...]
-    """The scored seeds, in the order of `fitnesses`."""
-    failed: int
-    """Number of failed seeds."""
-    seconds: float
-    """Training seconds of all finished seeds."""
-
-
-@dataclass(frozen=True)
 class Progress:
     """Numbers of rows that tell how far a run is, counted from indexes: reading them takes as long for a long run."""
 
@@ -368,54 +371,3 @@ class Progress:
     def accepted(self) -> int:
         """Number of vetted candidates that are neither refused nor duplicates."""
         return self.candidates - self.unvetted - self.refused - self.duplicates
-
-
-@dataclass(frozen=True)
-class Spending:
-    """Cost of a run so far. `unpriced` replies came without a price, `possibly_paid` requests were lost.
-
-    Tokens and USD are those that endpoints reported. For `at_most` of the requests they are the maximum cost instead.
-    """
-
-    proposals: int
-    """Number of requests; a step may need several."""
-    tokens_in: int
-    tokens_out: int
-    usd: float
-    seconds: float
-    unpriced: int
-    possibly_paid: int
-    evaluations: int
-    """Number of finished evaluations, scored or failed."""
-    evaluation_seconds: float
-    evaluation_tokens: int
-    """Tokens that were trained on; they are not paid for."""
-    judge_tokens_in: int = 0
-    judge_tokens_out: int = 0
-    judge_usd: float = 0.0
-    judge_unpriced: int = 0
-    """Number of judge payments without a price."""
-    judge_possibly_paid: int = 0
-    """Number of interrupted trainings whose judge may have been paid without a record."""
-    steps: int = 0
-    """Number of steps that count as proposals: their request was answered, whatever the reply."""
-    at_most: int = 0
-    """Number of requests that were or may have been answered, without a reported cost."""
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """Result of `Archive.recover` after a crash, as ids."""
-
-    requeued: Sequence[int]
-    """Evaluations that were running; now `queued`."""
-    lost: Sequence[int]
-    """Proposals without a recorded reply, possibly paid for; now `lost`."""
-    unread: Sequence[int]
-    """Proposals with a reply but without a candidate; unchanged."""
-    unvetted: Sequence[int]
-    """Candidates without a verdict; unchanged."""
-
-    def __bool__(self) -> bool:
-        """Whether any list is not empty."""
-        return bool(self.requeued or self.lost or self.unread or self.unvetted)

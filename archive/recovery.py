@@ -1,7 +1,28 @@
 """Recovery after a crash: running evaluations are queued again, requested proposals are marked as lost."""
 
-from archive.records import EvaluationState, EventKind, ProposalState, Recovery
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from archive.records import EvaluationState, EventKind, ProposalState
 from archive.sqlite.connection import Write
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """Result of `Archive.recover` after a crash, as ids."""
+
+    requeued: Sequence[int]
+    """Evaluations that were running; now `queued`."""
+    lost: Sequence[int]
+    """Proposals without a recorded reply, possibly paid for; now `lost`."""
+    unread: Sequence[int]
+    """Proposals with a reply but without a candidate; unchanged."""
+    unvetted: Sequence[int]
+    """Candidates without a verdict; unchanged."""
+
+    def __bool__(self) -> bool:
+        """Whether any list is not empty."""
+        return bool(self.requeued or self.lost or self.unread or self.unvetted)
 
 
 def recover(write: Write) -> Recovery:

@@ -5,15 +5,51 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from archive.records import PERSON, EvaluationRow, EventKind, EventRow, ProposalRow, ProposalState, Spending, Usage
+from archive.records import PERSON, STUDIES, EvaluationRow, EventKind, EventRow, ProposalRow, ProposalState, Usage
 from archive.sqlite.values import finite_or_null
 
 TO_JUDGE, TO_PROPOSER = "judge", "proposer"
 """Payees of a charge, which is a payment that belongs to no proposal and no finished evaluation."""
-COSTS = (EventKind.PROPOSAL_REQUESTED, EventKind.PROPOSAL_FAILED, EventKind.CHARGED, EventKind.EVALUATION_REQUEUED)
+COSTS = (
+    EventKind.PROPOSAL_REQUESTED, EventKind.PROPOSAL_FAILED, EventKind.CHARGED, EventKind.EVALUATION_REQUEUED,
+    EventKind.VARIANT_SCORED, EventKind.VARIANT_FAILED,
+)  # fmt: skip
 """Kinds of events that have information about costs."""
 _MOST, _ENDS_STEP, _POSSIBLY_PAID = "most", "ends_step", "possibly_paid"
 """Keys in the payloads of a proposal's events."""
+
+
+@dataclass(frozen=True)
+class Spending:
+    """Cost of a run so far. `unpriced` replies came without a price, `possibly_paid` requests were lost.
+
+    Tokens and USD are those that endpoints reported. For `at_most` of the requests they are the maximum cost instead.
+    """
+
+    proposals: int
+    """Number of requests; a step may need several."""
+    tokens_in: int
+    tokens_out: int
+    usd: float
+    seconds: float
+    unpriced: int
+    possibly_paid: int
+    evaluations: int
+    """Number of finished evaluations, scored or failed."""
+    evaluation_seconds: float
+    evaluation_tokens: int
+    """Tokens that were trained on; they are not paid for."""
+    judge_tokens_in: int = 0
+    judge_tokens_out: int = 0
+    judge_usd: float = 0.0
+    judge_unpriced: int = 0
+    """Number of judge payments without a price."""
+    judge_possibly_paid: int = 0
+    """Number of interrupted trainings whose judge may have been paid without a record."""
+    steps: int = 0
+    """Number of steps that count as proposals: their request was answered, whatever the reply."""
+    at_most: int = 0
+    """Number of requests that were or may have been answered, without a reported cost."""
 
 
 def spending_of(
@@ -35,8 +71,8 @@ def spending_of(
         usd=sum(call.usage.usd or 0.0 for call in calls) + sum(usage.usd or 0.0 for usage in to_proposer),
         seconds=sum(row.seconds or 0.0 for row in proposals),
         unpriced=sum(call.usage.usd is None for call in calls if call.answered),
-        possibly_paid=sum(row.state == ProposalState.LOST for row in proposals),
-        evaluations=len(finished),
+        possibly_paid=sum(row.state == ProposalState.LOST and row.operator not in STUDIES for row in proposals),
+        evaluations=len(finished) + sum(map(of_study, events)),
         evaluation_seconds=sum(row.seconds or 0.0 for row in finished),
         evaluation_tokens=sum(row.tokens or 0 for row in finished),
         judge_tokens_in=sum(usage.tokens_in for usage in judged),
@@ -108,6 +144,13 @@ def _calls(proposals: Sequence[ProposalRow], events: Sequence[EventRow]) -> list
 def possibly_paid(failure: EventRow) -> bool:
     """Whether a failed request may have been paid for all the same, by its event."""
     return isinstance(failure.payload, Mapping) and failure.payload.get(_POSSIBLY_PAID) is True
+
+
+def of_study(event: EventRow) -> bool:
+    """Whether an event records a training of a study of the search, which counts in its budget; those of an autopsy do not."""
+    payload = event.payload if isinstance(event.payload, Mapping) else {}
+    ended = event.kind in (EventKind.VARIANT_SCORED, EventKind.VARIANT_FAILED)
+    return ended and str(payload.get("purpose")) in STUDIES
 
 
 # ---- judges --------------------------------------------------------------------------------------------------------

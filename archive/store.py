@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from archive.disk.lock import Holder
-from archive.encode import finding_columns, result_columns, run_columns, verdict_columns
+from archive.encode import finding_columns, result_columns, run_columns, training_columns, verdict_columns
 from archive.errors import MissingRow
 from archive.records import (
     NOT_FINITE,
@@ -20,13 +20,12 @@ from archive.records import (
     Items,
     Origin,
     ProposalState,
-    Recovery,
     Role,
     RunRow,
     Usage,
     is_operator,
 )
-from archive.recovery import lose_proposal, recover
+from archive.recovery import Recovery, lose_proposal, recover
 from archive.spending import asked_at_most, charged, failed_call
 from archive.sqlite.appending import receive_injected
 from archive.sqlite.connection import Write, now
@@ -281,15 +280,10 @@ class Archive:
         learning_rate: float | None = None,
     ) -> int:
         """Queues one training and returns its id. If it exists already, returns the existing id and appends no event."""
-        for name, value in (("beta", beta), ("learning_rate", learning_rate)):
-            if value is not None and not (is_finite(value) and value > 0):
-                raise ValueError(f"expected a positive, finite {name} or None for the task's own, got {value}")
+        training = training_columns(candidate_id, task, rung, seed, beta, learning_rate)
         with self._file.transaction() as write:
-            there = write.value(
-                "SELECT id FROM evaluation WHERE candidate_id = ? AND task = ? AND rung = ? AND seed = ? "
-                "AND beta IS ? AND learning_rate IS ?",
-                (candidate_id, task, rung, seed, beta, learning_rate),
-            )
+            same = " AND ".join(f"{name} IS ?" for name in training)
+            there = write.value(f"SELECT id FROM evaluation WHERE {same}", tuple(training.values()))
             if there is not None:
                 return int(there)
             evaluation = write.next_id("evaluation")
@@ -297,12 +291,7 @@ class Archive:
             write.insert(
                 "evaluation",
                 id=evaluation,
-                candidate_id=candidate_id,
-                task=task,
-                rung=rung,
-                seed=seed,
-                beta=beta,
-                learning_rate=learning_rate,
+                **training,
                 state=EvaluationState.QUEUED,
                 metrics="{}",
                 attempts=0,

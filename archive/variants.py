@@ -114,7 +114,9 @@ class VariantWriter:
     ) -> None:  # fmt: skip
         kind = EventKind.VARIANT_SCORED if reason is None else EventKind.VARIANT_FAILED
         with self._file.transaction() as write:
-            event = write.event(kind, {"variant": variant}, candidate_id=_candidate(write, variant))
+            candidate = _candidate(write, variant)
+            purpose = write.value("SELECT purpose FROM variant WHERE id = ?", (variant,))
+            event = write.event(kind, {"variant": variant, "purpose": purpose}, candidate_id=candidate)
             write.insert(
                 "variant_evaluation", variant_id=variant, rung=rung, seed=seed, beta=beta, learning_rate=learning_rate,
                 fitness=fitness, reason=reason, detail=detail, event_id=event,

@@ -24,14 +24,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-import psutil
+from bench_peers import peers
+from bench_process import between, watched
 from bench_table import Figure, at_least, at_most, show
 from loopback_llm import LoopbackLLM
 
@@ -40,61 +40,8 @@ ROOT = Path(os.environ.get("EVOPO_ROOT", SCRIPTS.parent)).resolve()
 """The checkout that is measured. Another one can be named, to compare two versions with one script."""
 TASK = f"{SCRIPTS / 'trivial_task.py'}:TrivialTask"
 SIZES = (100, 1_000, 10_000)
-POLL = 0.2
-"""Seconds between two looks at a running campaign."""
 CPU_MS, LAST_TO_FIRST, RESUME_SECONDS, REPLAY_SECONDS, BUSY = 25.0, 1.1, 5.0, 60.0, 0.95
 DISK_KB = 5.0
-
-
-# ---- a process tree, watched -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A moment of a running program: what it has done, and what it has cost."""
-
-    at: float
-    done: int
-    cpu: float
-    """Processor seconds of all processes so far."""
-    largest: float
-    """Resident memory of the largest process, MB."""
-
-
-class Tree:
-    """Processor time of a process and of all processes below it. Time of processes that have ended is kept."""
-
-    def __init__(self, pid: int) -> None:
-        self._root = psutil.Process(pid)
-        self._last: dict[int, float] = {}
-
-    def sample(self, done: int) -> Sample:
-        largest = 0.0
-        with suppress(psutil.Error):
-            for process in [self._root, *self._root.children(recursive=True)]:
-                with suppress(psutil.Error):
-                    times = process.cpu_times()
-                    self._last[process.pid] = times.user + times.system
-                    largest = max(largest, process.memory_info().rss / 2**20)
-        return Sample(time.monotonic(), done, sum(self._last.values()), largest)
-
-
-def watched(process: subprocess.Popen[str], done: Callable[[], int], ended: Callable[[], bool]) -> list[Sample]:
-    """Samples until the program ends or `ended`."""
-    tree, samples = Tree(process.pid), []
-    while process.poll() is None and not ended():
-        samples.append(tree.sample(done()))
-        time.sleep(POLL)
-    return samples
-
-
-def between(samples: Sequence[Sample], done: float) -> float:
-    """Processor time when `done` was reached, interpolated."""
-    for before, after in pairwise(samples):
-        if before.done <= done < after.done or (after is samples[-1] and after.done <= done):
-            share = min(1.0, (done - before.done) / max(1, after.done - before.done))
-            return before.cpu + share * (after.cpu - before.cpu)
-    return samples[0].cpu
 
 
 # ---- a campaign ------------------------------------------------------------------------------------------------------
@@ -307,7 +254,10 @@ def main() -> None:
     arguments.add_argument("--quick", action="store_true", help="end within a minute")
     arguments.add_argument("--sizes", type=int, nargs="*", default=list(SIZES), help="numbers of proposals (all)")
     arguments.add_argument("--proposers", nargs="*", choices=["builtin", "endpoint"], default=["builtin", "endpoint"])
-    arguments.add_argument("--busy", action="store_true", help="also replies of 2 s and trainings of 1 s")
+    arguments.add_argument("--busy", action="store_true", help="also replies of 10 s and trainings of 5 s")
+    arguments.add_argument(
+        "--peers", type=int, metavar="N", help="also other engines, installed now, with N candidates each"
+    )
     arguments.add_argument("--folder", type=Path, help="where the runs are kept; otherwise they are removed")
     chosen = arguments.parse_args()
     sizes = [50] if chosen.quick else chosen.sizes
@@ -315,9 +265,14 @@ def main() -> None:
         folder = chosen.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         figures = measured(sizes, chosen.proposers, folder)
+        if chosen.peers:
+            figures |= peers(chosen.peers, folder / "peers")
         if chosen.busy:
+            seconds = 2.0 if chosen.quick else 10.0
             for in_flight in (None, 8):
-                figures |= busy(folder / f"busy-{in_flight}", 16 if chosen.quick else 80, 2.0, 1.0, in_flight)
+                figures |= busy(
+                    folder / f"busy-{in_flight}", 16 if chosen.quick else 80, seconds, seconds / 2, in_flight
+                )
     show(figures, ("openai",), as_json=chosen.json)
 
 

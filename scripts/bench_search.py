@@ -43,6 +43,10 @@ from fitness.task import task_info
 PARTS = ("grid", "elites", "use_penalty", "bandit", "thompson", "shrinkage")
 """Parts of selection with a key of their own, which is switched over."""
 
+STUDIES = ("tune", "simplify")
+STUDY_EVERY = 10
+"""Steps from one study to the next where studies are off by default."""
+
 QUICK = {"seeds": 2, "proposals": 8, "truth_seeds": 2, "offspring": 4}
 QUICK_CLASSIFICATION = ("train_items=200", "epochs=2", "short_epochs=1")
 
@@ -57,6 +61,9 @@ def arms() -> dict[str, dict[str, Any]]:
     found["one island" if usual.islands > 1 else "two islands"] = {"islands": 1 if usual.islands > 1 else 2}
     if usual.islands > 1 and usual.migration_every:
         found["without migration"] = {"migration_every": None}
+    for study in STUDIES:
+        on = getattr(usual, study).every is not None
+        found[f"{'without' if on else 'with'} {study}"] = {study: {"every": None if on else STUDY_EVERY}}
     return found
 
 

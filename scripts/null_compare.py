@@ -44,8 +44,8 @@ from archive.records import (
     EventRow,
     Origin,
     RunRow,
-    Spending,
 )
+from archive.spending import Spending
 from fitness.schedule.ladder import Job, Seeds
 from fitness.schedule.race import run_race
 from fitness.schedule.settings import LadderSettings
@@ -124,7 +124,7 @@ def _recorded(directories: Sequence[Path], rng: random.Random) -> Draw:
     runs = []
     for directory in directories:
         with Reader.open(directory / "archive.db") as reader:
-            runs.append(Run(str(directory), Snapshot.of(reader), {}))
+            runs.append(Run(str(directory), Snapshot.of(reader, every_event=True), {}))
 
     def draw(size: int, _: bool) -> tuple[Sequence[Run], Sequence[Run]]:
         if 2 * size > len(runs):

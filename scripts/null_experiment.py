@@ -47,8 +47,8 @@ from archive.records import (
     EventRow,
     Origin,
     RunRow,
-    Spending,
 )
+from archive.spending import Spending
 from evo.campaign.final_setup import final_event
 from evo.proposing.genetic.builder import Builder
 from fitness.schedule.final import baseline_grid, final, final_rung

@@ -31,6 +31,7 @@ SEARCH_ONLY = {"finalists": 0, "finalist_seeds": 1, "baseline_learning_rates": [
 """Settings of the ladder with the least that a final may be: the benchmark measures on seeds of its own."""
 
 _ENDED = (EventKind.EVALUATION_SCORED, EventKind.EVALUATION_FAILED)
+_STUDIED = (EventKind.VARIANT_SCORED, EventKind.VARIANT_FAILED)
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ async def _trace(bench: Bench, config: Config, folder: Path, workers: SharingPoo
         leading: list[tuple[int, int, int]] = []
         trainings = 0
         for event in reader.events():
+            trainings += event.kind in _STUDIED
             if event.kind not in _ENDED or event.evaluation_id is None:
                 continue
             row = reader.evaluation(event.evaluation_id)

@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined  # noqa: E402
 from evo.config import schema as config  # noqa: E402
 from evo.config.prompt_settings import PromptConfig  # noqa: E402
 from evo.config.proposer_settings import LLMConfig, ProposerConfig  # noqa: E402
+from evo.config.study_settings import SimplifySettings, TuneSettings  # noqa: E402
 from fitness.classification import options as classification  # noqa: E402
 from fitness.preference import options as preference_options  # noqa: E402
 from fitness.schedule.settings import LadderSettings  # noqa: E402
@@ -36,6 +37,8 @@ PAGES: dict[str, Sections] = {
         "prompt": PromptConfig,
         "budget": config.BudgetConfig,
         "search": config.SearchConfig,
+        "search.tune": TuneSettings,
+        "search.simplify": SimplifySettings,
         "ladder": LadderSettings,
         "fitness, where task is sentiment": sentiment.Options,
         "fitness, where task is classification": classification.Options,

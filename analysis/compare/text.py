@@ -14,7 +14,7 @@ from analysis.lineage.moves import MoveOutcome
 from analysis.output.encode import one_line
 from analysis.wording import columns, count, display_name, figure, plus_minus
 
-NO_LOSS = (MoveOutcome.UNUSABLE, MoveOutcome.CALL_FAILED, MoveOutcome.LOST)
+NO_LOSS = (MoveOutcome.UNUSABLE, MoveOutcome.NO_IMPROVEMENT, MoveOutcome.CALL_FAILED, MoveOutcome.LOST)
 """Outcomes of requests that gave no loss."""
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import networkx as nx
 
 from analysis.lineage.graph import lineage
+from analysis.lineage.graphml import graphml_lines
 from analysis.output import encode
 from analysis.output.errors import missing_extra
 from analysis.output.files import refuse, whole, write_whole
@@ -78,7 +79,12 @@ def export(reader: Reader, format: Format | str, out: Path) -> list[Path]:
         for path, rows, columns in zip(paths, (nodes, edges), (NODE_COLUMNS, EDGE_COLUMNS), strict=True):
             _TABLES[chosen](path, rows, list(dict.fromkeys([*columns, *(name for row in rows for name in row)])))
         return paths
-    write_whole(out, _TEXTS[chosen](nodes, edges, str(graph.graph["name"])))
+    name = str(graph.graph["name"])
+    if chosen is Format.GRAPHML:
+        with whole(out) as file:
+            file.writelines(f"{line}\n".encode("ascii") for line in graphml_lines(nodes, edges, name))
+        return paths
+    write_whole(out, _TEXTS[chosen](nodes, edges, name))
     return paths
 
 
@@ -122,23 +128,15 @@ def _is_unusable(value: Any) -> bool:
 # ---- formats -------------------------------------------------------------------------------------------------------
 
 
-def _graphml(nodes: list[Row], edges: list[Row], name: str) -> str:
-    return "\n".join(nx.generate_graphml(_encoded(nodes, edges, name, label=False), prettyprint=True)) + "\n"
-
-
 def _gexf(nodes: list[Row], edges: list[Row], name: str) -> str:
-    return "\n".join(nx.generate_gexf(_encoded(nodes, edges, name, label=True))) + "\n"
-
-
-def _encoded(nodes: list[Row], edges: list[Row], name: str, *, label: bool) -> nx.DiGraph:
-    """The graph with all text encoded for XML. With `label`, nodes get the attribute `label`, which Gephi shows."""
+    """GEXF with all text encoded for XML, and with the attribute `label`, which Gephi shows."""
     graph = nx.DiGraph(name=encode.xml_text(name))
     for row in nodes:
         attributes = _xml(row, leave_out=("id",))
-        graph.add_node(row["id"], **({"label": attributes["name"]} if label else {}), **attributes)
+        graph.add_node(row["id"], label=attributes["name"], **attributes)
     for row in edges:
         graph.add_edge(row["source"], row["target"], **_xml(row, leave_out=("source", "target")))
-    return graph
+    return "\n".join(nx.generate_gexf(graph)) + "\n"
 
 
 def _xml(row: Row, leave_out: tuple[str, ...]) -> Row:
@@ -211,7 +209,6 @@ def _storable(value: Any) -> Any:
 
 
 _TEXTS: Mapping[Format, Callable[[list[Row], list[Row], str], str]] = {
-    Format.GRAPHML: _graphml,
     Format.GEXF: _gexf,
     Format.JSON: _node_link,
     Format.CYTOSCAPE: _cytoscape,

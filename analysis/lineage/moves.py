@@ -23,7 +23,7 @@ from typing import Any
 from analysis import stats
 from analysis.claims.comparison import best_arm
 from analysis.snapshot import CandidateStatus, Snapshot
-from archive.records import CandidateRow, Operator, ProposalRow, ProposalState
+from archive.records import STUDIES, CandidateRow, Operator, ProposalRow, ProposalState
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.closeness import version
 
@@ -49,6 +49,8 @@ class MoveOutcome(StrEnum):
     REFUSED = CandidateStatus.REFUSED
     TRAINING_FAILED = "training failed"
     UNUSABLE = "no loss in the reply"
+    NO_IMPROVEMENT = "no improvement found"
+    """Of a study: it proposes no loss."""
     CALL_FAILED = "call failed"
     LOST = "reply lost"
     OPEN = "under way"
@@ -249,6 +251,8 @@ def _move(snapshot: Snapshot, proposal: ProposalRow, candidate: CandidateRow | N
 
 
 def _without_candidate(proposal: ProposalRow) -> MoveOutcome:
+    if proposal.operator in STUDIES and proposal.state is ProposalState.FAILED:
+        return MoveOutcome.NO_IMPROVEMENT if proposal.reply is not None else MoveOutcome.LOST
     if proposal.state is ProposalState.FAILED:
         return MoveOutcome.UNUSABLE if proposal.reply is not None else MoveOutcome.CALL_FAILED
     return MoveOutcome.LOST if proposal.state is ProposalState.LOST else MoveOutcome.OPEN

@@ -32,7 +32,7 @@ _STRIP: Mapping[str, frozenset[MoveOutcome]] = {
     "duplicate": frozenset({MoveOutcome.DUPLICATE}),
     "refused": frozenset({MoveOutcome.REFUSED}),
     "failed": frozenset({MoveOutcome.TRAINING_FAILED}),
-    "no loss": frozenset({MoveOutcome.UNUSABLE, MoveOutcome.CALL_FAILED, MoveOutcome.LOST}),
+    "no loss": frozenset({MoveOutcome.UNUSABLE, MoveOutcome.NO_IMPROVEMENT, MoveOutcome.CALL_FAILED, MoveOutcome.LOST}),
     "under way": frozenset({MoveOutcome.OPEN}),
 }
 """Rows below the lineage: outcomes of proposals without a fitness."""

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from analysis import stats
@@ -14,13 +15,14 @@ from analysis.claims.comparison import Comparison, Decision, at_rung, best_arm
 from analysis.claims.table import Cell
 from analysis.lineage.graph import standing
 from analysis.lineage.moves import OperatorSummary, moves, phases, summaries
+from analysis.lineage.staleness import staleness
 from analysis.output.encode import one_line
 from analysis.recorded import refusing, section
 from analysis.snapshot import CandidateStatus, Snapshot
 from analysis.wording import count, display_name, duration, figure, full_name, notes_on, origin
 from archive.disk.files import read_bounded
 from archive.errors import CorruptArchive, UnsafeFile
-from archive.records import EvaluationState, EventKind, FindingRow, ProposalState
+from archive.records import STUDIES, EvaluationState, EventKind, FindingRow, ProposalState
 from archive.sqlite.values import load_json
 from sandbox.verdicts.verdict import VerdictStatus
 
@@ -210,12 +212,13 @@ def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
         for e in snapshot.events
         if e.kind == EventKind.FINISHED and isinstance(e.payload, Mapping)
     ]
+    stale = staleness(snapshot)
     rows = [
         ("run", f"{run.name}, seed {run.seed}"),
         ("task", f"{run.task} ({run.contract} losses)"),
         ("baseline", run.baseline or ""),
         ("started", run.created_at),
-        ("last event", snapshot.events[-1].at if snapshot.events else run.created_at),
+        ("last event", snapshot.last_at),
         (
             "settings changed",
             "; ".join(_compact(e.payload) for e in snapshot.events if e.kind == EventKind.SETTINGS_CHANGED),
@@ -237,10 +240,30 @@ def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
             "trainings",
             f"{spending.evaluations:,} ({duration(spending.evaluation_seconds)}, {spending.evaluation_tokens:,} tokens)",
         ),
+        *studied(snapshot),
+        (
+            "results between the selection of parents and a candidate's own",
+            f"{median(stale):g} (median), at most {max(stale)}" if stale else "",
+        ),
         *steered(snapshot),
         ("evopo", run.version),
     ]
     return [(name, value) for name, value in (*rows, *_manifest(run_dir / "manifest.json")) if value]
+
+
+def studied(snapshot: Snapshot) -> list[tuple[str, str]]:
+    """What `tune` and `simplify` did, as (name, value): losses, trainings, proposed losses. Empty for a run without studies."""
+    purposes = {variant.id: variant.purpose for variant in snapshot.variants}
+    born = {candidate.proposal_id for candidate in snapshot.candidates.values()}
+    rows = []
+    for operator in sorted(STUDIES):
+        made = [p for p in snapshot.proposals.values() if p.operator == operator]
+        if made:
+            trainings = sum(purposes.get(e.variant_id) == operator for e in snapshot.variant_evaluations)
+            losses = count(len({p.step for p in made}), "loss", "losses")
+            proposed = sum(p.id in born for p in made)
+            rows.append((operator.value, f"{losses} examined, {count(trainings, 'training')}, {proposed} proposed"))
+    return rows
 
 
 def steered(snapshot: Snapshot) -> list[tuple[str, str]]:

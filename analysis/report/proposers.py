@@ -8,7 +8,7 @@ from typing import Any
 
 from analysis.recorded import STANDING
 from analysis.snapshot import Snapshot
-from archive.records import PERSON, ProposalRow
+from archive.records import PERSON, STUDIES, ProposalRow
 from sandbox.verdicts.verdict import VerdictStatus
 
 
@@ -38,7 +38,7 @@ def proposer_rows(snapshot: Snapshot) -> list[ProposerRow]:
     asked: dict[str, list[ProposalRow]] = {}
     last: Mapping[str, Any] = {}
     for row in snapshot.proposals.values():
-        if row.proposer != PERSON:
+        if row.proposer != PERSON and row.operator not in STUDIES:
             asked.setdefault(row.proposer, []).append(row)
             standing = row.references.get(STANDING)
             last = standing if isinstance(standing, Mapping) else last

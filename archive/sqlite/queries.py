@@ -69,3 +69,33 @@ VARIANTS = "SELECT * FROM variant WHERE event_id <= :at AND :candidate IN (0, ca
 VARIANT_EVALUATIONS = """
 SELECT e.* FROM variant_evaluation AS e JOIN variant AS v ON v.id = e.variant_id
 WHERE e.event_id <= :at AND :candidate IN (0, v.candidate_id) ORDER BY e.id"""
+
+_TOLD_BY_ROWS = (
+    EventKind.PROPOSAL_RECEIVED, EventKind.PROPOSAL_LOST, EventKind.VERDICT_RECORDED, EventKind.EVALUATION_QUEUED,
+    EventKind.EVALUATION_STARTED, EventKind.EVALUATION_SCORED, EventKind.EVALUATION_FAILED, EventKind.VARIANT_ADDED,
+    EventKind.VARIANT_VETTED, EventKind.VARIANT_SCORED, EventKind.VARIANT_FAILED,
+)  # fmt: skip
+_TOLD_IF_BARE = (EventKind.PROPOSAL_REQUESTED, EventKind.CANDIDATE_ADDED)
+TELLING = f"""
+SELECT * FROM event WHERE id <= :at AND kind NOT IN ({", ".join(f"'{kind}'" for kind in _TOLD_BY_ROWS)})
+AND NOT (kind IN ({", ".join(f"'{kind}'" for kind in _TOLD_IF_BARE)}) AND payload = '{{}}') ORDER BY id"""
+
+_REFERENCES = (
+    ("evaluation", "candidate_id", "candidate"),
+    ("finding", "candidate_id", "candidate"),
+    ("variant", "candidate_id", "candidate"),
+    ("parent", "child", "candidate"),
+    ("parent", "parent", "candidate"),
+    ("verdict", "candidate_id", "candidate"),
+    ("verdict", "duplicate_of", "candidate"),
+    ("candidate", "proposal_id", "proposal"),
+    ("proposal", "requested_event", "event"),
+)
+DANGLING = (
+    " UNION ALL ".join(
+        f"SELECT '{holder}' AS holder, '{missing}' AS missing, {column} AS id FROM {holder} "
+        f"WHERE {column} IS NOT NULL AND {column} NOT IN (SELECT id FROM {missing})"
+        for holder, column, missing in _REFERENCES
+    )
+    + " LIMIT 1"
+)

@@ -74,8 +74,9 @@ def load_json(text: str | None, where: str) -> Any:
     if text is None:
         return None
     try:
-        value = json.loads(text, parse_int=_integer, parse_constant=_no_constant)
-        _check_depth(value)
+        value = _DECODER.decode(text)
+        if text.count("[") + text.count("{") > DEEPEST:
+            _check_depth(value)
         return value
     except (TypeError, ValueError, RecursionError) as error:
         raise CorruptArchive(f"{where} should hold JSON: {error}; get a fresh copy of it") from error
@@ -119,6 +120,9 @@ def _integer(digits: str) -> float:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON; expected a string in its place")
+
+
+_DECODER = json.JSONDecoder(parse_int=_integer, parse_constant=_no_constant)
 
 
 def _check_depth(value: Any) -> None:

@@ -20,7 +20,7 @@ from evo.autopsy.plan import Subject, Wish, cost_text, plan_of, subject_of
 from evo.autopsy.settings import settings_of
 from evo.campaign.deferred_failures import all_failed_message
 from evo.campaign.training import TaskUnusable, recorded
-from evo.campaign.variant_training import add_variant, record_variant_failure, train_variant, vet_variant
+from evo.campaign.variants.training import add_variant, record_variant_failure, train_variant, vet_variant
 from evo.config.rundir import existing_run
 from evo.config.schema import Config
 from evo.search.budget import Cost, Spent, exceeded_limit

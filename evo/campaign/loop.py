@@ -15,25 +15,27 @@ from enum import StrEnum
 from functools import partial
 from itertools import chain
 
-from analysis.recorded import recorded_parents
 from archive.query import Reader
 from archive.records import PERSON, CandidateRow, EventKind, Origin, ProposalRow
 from archive.store import Archive
 from evo.campaign import backlog
 from evo.campaign.asking.endpoint_monitor import EndpointMonitor, outcome_of
 from evo.campaign.asking.proposers import Proposers
-from evo.campaign.asking.recorder import AttemptRecorder, BudgetReached, PendingRequest
+from evo.campaign.asking.recorder import AttemptRecorder, BudgetReached, PendingRequest, record_candidate
 from evo.campaign.deferred_failures import DeferredFailures
 from evo.campaign.final_setup import final_event, published_arms, relations_of, with_fresh_seeds
 from evo.campaign.injections import Injections
 from evo.campaign.stop_rules import why_stopped
 from evo.campaign.training import TaskUnusable, cancel, train_and_record
+from evo.campaign.variants.study import StudyProposer
 from evo.config.schema import Config
-from evo.proposing.propose import Proposer, Unusable, read_reply
+from evo.proposing.propose import Proposer
 from evo.proposing.request import Request
+from evo.proposing.studies import STUDY
 from evo.search.budget import NO_COST, Cost, Spent, exceeded_limit
 from evo.search.budget_split import reserved_for_final
 from evo.search.duplicates import DuplicateIndex
+from evo.search.operators import STUDIES
 from evo.search.population import Population
 from fitness.chat.errors import LLMError
 from fitness.schedule.final import baseline_grid, final, final_rung
@@ -90,11 +92,16 @@ class Campaign:
     """Decides when proposals have failed too often."""
     proposers: Proposers = field(init=False)
     deferred: DeferredFailures = field(init=False)
+    studies: StudyProposer = field(init=False)
     task_error: str | None = None  # why the task cannot be used
 
     def __post_init__(self) -> None:
         self.deferred = DeferredFailures(self.archive, self.reader, self.population)
-        self.proposers = Proposers.of(self.config, self.asked, self.population.workers, self.monitor, self.requests)
+        self.proposers = Proposers.of(self.config, self.asked, self.population, self.monitor, self.requests)
+        self.studies = StudyProposer(
+            self.archive, self.reader, self.vetter, self.workers, self.config.search, self.population.rungs[0],
+            lambda: self._blocked(self._first_cost, self.final_reserve),
+        )  # fmt: skip
 
     async def run(self) -> str:
         """Search until a limit of the budget is reached, then measure the final. Returns the reason why the search ended.
@@ -133,7 +140,7 @@ class Campaign:
             reply = await self.propose(request)
             candidate = self.admit(reply)
             job = await self.vet_and_record(candidate)
-            if reply is not None:
+            if reply is not None and reply.proposer != STUDY:
                 self.monitor.proposed(outcome_of(candidate, self.reader))
         await self.train(job)
 
@@ -156,7 +163,7 @@ class Campaign:
         """Select operator, parents and proposer of a step from the results recorded so far, once the proposer has a place."""
         self.calls[step] = Cost(proposals=1)
         try:
-            return await self.proposers.chosen(step, self.population, self.reader)
+            return await self.proposers.chosen(step, self.reader)
         finally:
             del self.calls[step]
 
@@ -166,7 +173,8 @@ class Campaign:
         The request is committed before it is sent, and the reply before it is parsed.
         """
         blocked = partial(self._attempt_blocked, request.step)
-        proposer, monitor = self.asked[request.proposer], self.proposers.monitor_of(request.proposer)
+        proposer = self.studies if request.operator in STUDIES else self.asked[request.proposer]
+        monitor = self.proposers.monitor_of(request.proposer)
         recorder = AttemptRecorder(self.archive, proposer, request, blocked, monitor.tell_once)
         cost = Cost(1, 0, *proposer.worst_case(request))
         self.largest_call = max(self.largest_call, cost, key=lambda c: (c.tokens, c.usd))
@@ -183,7 +191,9 @@ class Campaign:
         except LLMError as error:
             monitor.failed(request.step, error)
             return None
-        except BudgetReached:
+        except (BudgetReached, TaskUnusable) as why:
+            recorder.gave_up(str(why))
+            self.task_error = str(why) if isinstance(why, TaskUnusable) else self.task_error
             return None
         except asyncio.CancelledError:
             recorder.cut_off()
@@ -191,31 +201,22 @@ class Campaign:
         finally:
             del self.calls[request.step]
             self.proposers.left(request.step)
-        monitor.replied(reply.text)
+        if proposer is not self.studies:
+            monitor.replied(reply.text)
         return self.reader.proposal(recorder.proposal)
 
     def admit(self, proposal: ProposalRow | None) -> CandidateRow | None:
         """Parse a reply and record its candidate with its parents. Returns None without a reply, or if it holds no loss."""
         if proposal is None:
             return None
-        contract = self.population.info.contract
-        monitor = self.proposers.monitor_of(proposal.proposer)
-        suggestion = read_reply(proposal.proposer, proposal.reply or "", contract)
-        if isinstance(suggestion, Unusable):
-            self.archive.fail_proposal(proposal.id, suggestion.message)
-            monitor.found_nothing(proposal.step, suggestion.message)
-            return None
-        if proposal.proposer != PERSON:
-            monitor.found()
-        said, parents = suggestion, recorded_parents(proposal)
-        added = self.archive.add_candidate(
-            Origin.PROPOSAL, said.name, said.thought, said.source, contract, proposal.id, parents
-        )
-        return self.reader.candidate(added)
+        found = record_candidate(self.archive, proposal, self.population.info.contract)
+        if proposal.proposer not in (PERSON, STUDY):
+            monitor = self.proposers.monitor_of(proposal.proposer)
+            monitor.read(proposal.step, None if isinstance(found, int) else found.message)
+        return self.reader.candidate(found) if isinstance(found, int) else None
 
     async def vet(self, candidate: CandidateRow) -> Verdict:
         """The sandbox's verdict on a candidate. The notes in `refuse_notes` count as refusals, except for seed losses.
-
         Source code from a language model is traced in the jail. Graphs made by our own code need no tracing.
         """
         graph = backlog.own_graph(self.reader, candidate)
@@ -312,9 +313,11 @@ class Campaign:
 
     def under_way(self, used: Spent) -> Cost:
         """Maximum cost of the requests and trainings in progress and of the reserved first trainings. `used`: recorded spending."""
-        begun = Cost(evaluations=self.spent_before.evaluations + len(self.trainings) - used.evaluations)
-        judging = (self._judging(job.rung) for job in self.running)
-        return sum((begun, *judging, *self.calls.values()), self._first_cost.times(self.reserved_trainings))
+        trainings = len(self.trainings) + self.studies.begun
+        begun = Cost(evaluations=self.spent_before.evaluations + trainings - used.evaluations)
+        rungs = [*(job.rung for job in self.running), *[self.studies.rung] * self.studies.running]
+        costs = (begun, *map(self._judging, rungs), *self.calls.values())
+        return sum(costs, self._first_cost.times(self.reserved_trainings))
 
     def _blocked(self, wanted: Cost, reserved: Cost = NO_COST) -> str | None:
         """Why work that costs `wanted` may not start while `reserved` is kept free; None if it may."""

@@ -13,6 +13,7 @@ from analysis.recorded import ReadAhead, sessions_of
 from archive.errors import CorruptArchive
 from archive.query import Reader
 from archive.records import PERSON, EventKind, ProposalRow
+from evo.campaign.variants.study import repeated
 from evo.config.proposer_settings import BUILTIN
 from evo.config.rundir import RunDir
 from evo.config.schema import Config, ConfigError, parse_config
@@ -20,6 +21,7 @@ from evo.proposing.llm.client import AttemptObserver
 from evo.proposing.prompting import BUILT_IN, Templates, kept
 from evo.proposing.propose import BuiltinProposer, proposed_graph
 from evo.proposing.request import Request, request_for, unavailable_at
+from evo.proposing.studies import STUDY, VERSION
 from evo.search.population import Population
 from fitness.chat.errors import LLMError
 from fitness.chat.request import Message
@@ -58,7 +60,10 @@ def replay_run(rundir: RunDir, task: str | None = None) -> Replayed:
             population.config = _config_at(configs, proposal.requested_event)
             state = population.advance(reader, proposal.seen_event, rows)
             request = request_for(state, proposal.step, reader, unavailable=unavailable_at(proposal))
-            differences += _differences(proposal, request, templates)
+            if proposal.proposer == STUDY:
+                differences += _of_study(proposal, request, population, reader)
+            else:
+                differences += _differences(proposal, request, templates)
     shown = [*differences[:SHOWN], *([f"... and {len(differences) - SHOWN} more"] if len(differences) > SHOWN else [])]
     if differences:
         return Replayed(False, "\n".join([f"{len(differences)} differences in {len(proposals)} proposals:", *shown]))
@@ -97,13 +102,20 @@ def _config_at(configs: list[tuple[int, Config]], event: int) -> Config:
     return before[-1]
 
 
+def _choice(step: str, proposal: ProposalRow, request: Request) -> str | None:
+    """The difference between the choice of a step and the recorded one; None if they are the same."""
+    chosen = request.operator, request.proposer, request.references
+    recorded = proposal.operator, proposal.proposer, proposal.references
+    if chosen == recorded:
+        return None
+    return f"{step}: chose {' '.join(map(str, chosen))}, recorded {' '.join(map(str, recorded))}"
+
+
 def _differences(proposal: ProposalRow, request: Request, templates: Sequence[Templates]) -> list[str]:
     found = []
     step = f"step {proposal.step}, attempt {proposal.attempt}"
-    chosen = request.operator, request.proposer, request.references
-    recorded = proposal.operator, proposal.proposer, proposal.references
-    if chosen != recorded:
-        found.append(f"{step}: chose {' '.join(map(str, chosen))}, recorded {' '.join(map(str, recorded))}")
+    if other := _choice(step, proposal, request):
+        found.append(other)
     elif proposal.proposer == BUILTIN:
         if proposal.reply is not None:
             again = asyncio.run(BuiltinProposer().ask(request, _Silent(), 1)).text
@@ -114,6 +126,19 @@ def _differences(proposal: ProposalRow, request: Request, templates: Sequence[Te
     elif proposal.template not in {t.hash(request.template, contract_named(request.contract)) for t in templates}:
         found.append(f"{step}: the prompt templates have changed since then")
     return found
+
+
+def _of_study(proposal: ProposalRow, request: Request, population: Population, reader: Reader) -> list[str]:
+    step = f"step {proposal.step}, attempt {proposal.attempt}"
+    if found := _choice(step, proposal, request):
+        return [found]
+    if proposal.reply is None or proposal.template != VERSION:
+        return [] if proposal.reply is None else [f"{step}: studies have changed since then"]
+    assert proposal.received_event is not None
+    past = reader.as_of(proposal.received_event)
+    if repeated(request, population.config.search, population.rungs[0], past) != proposal.reply:
+        return [f"{step}: the recorded trainings of the study give another result"]
+    return []
 
 
 class _Silent(AttemptObserver):

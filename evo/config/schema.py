@@ -18,6 +18,7 @@ from archive.errors import UnsafeFile
 from evo.config.old_keys import given_twice, key_of_today, with_keys_of_today
 from evo.config.prompt_settings import PromptConfig
 from evo.config.proposer_settings import OPENAI, LLMConfig, ProposerConfig, unlike
+from evo.config.study_settings import SimplifySettings, TuneSettings
 from evo.config.yaml_values import LONGEST, YAMLFault, load_yaml
 from fitness.schedule.settings import LadderSettings
 from fitness.task import TaskError, task_names, task_options
@@ -143,11 +144,14 @@ class SearchConfig(_Frozen):
         description="whether a fitness is shrunk towards the mean of the population according to its standard error before parents "
         "are chosen; false: fitness as measured",
     )
+    tune: TuneSettings = TuneSettings()
+    simplify: SimplifySettings = SimplifySettings()
     in_flight: int | None = Field(
         None,
         ge=1,
-        description="proposals in progress at once, and so requests; null: the number of workers plus one, with several "
-        "endpoints plus their number; 1 for a server that answers one request at a time",
+        description="proposals in progress at once, and so requests; null: the number of workers plus one for each endpoint, and "
+        "as many more (up to four for each worker) as the measured times of replies and trainings need to keep the workers busy; 1 "
+        "for a server that answers one request at a time",
     )
     give_up_after: int | None = Field(
         50,

@@ -32,7 +32,7 @@ def compared(directories: Sequence[Path], against: Against, by: Sequence[str], l
         if place in runs:
             raise RunDirError(f"{directory} is given twice, also as {runs[place].name}; give each run once")
         with Reader.open(rundir.archive) as reader:
-            snapshot = Snapshot.of(reader)
+            snapshot = Snapshot.of(reader, every_event=True)
         runs[place] = Run(str(directory), snapshot, settings_of(snapshot.settings or snapshot.run.config))
     return compare(list(runs.values()), grid(), against, by, labels)
 

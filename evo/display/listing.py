@@ -58,7 +58,7 @@ def _runs(place: Path) -> list[Path]:
 
 
 def _cells(snapshot: Snapshot, rundir: RunDir) -> tuple[str, ...]:
-    run, last = snapshot.run, snapshot.events[-1].at if snapshot.events else snapshot.run.created_at
+    run, last = snapshot.run, snapshot.last_at
     wanted = snapshot.budget.get("proposals")
     kind = str(run.identity.get("kind") or "")
     return (

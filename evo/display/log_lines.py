@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from analysis.output.encode import one_line
 from analysis.recorded import refusing
 from archive.query import Reader
-from archive.records import BY_PEOPLE, PERSON, EvaluationRow, EventKind, EventRow, ProposalRow
+from archive.records import BY_PEOPLE, PERSON, STUDIES, EvaluationRow, EventKind, EventRow, ProposalRow
 from sandbox.verdicts.verdict import VerdictStatus
 
 WIDTH = 200
@@ -47,13 +47,15 @@ def _received(event: EventRow, reader: Reader) -> str:
 
 def _failed(event: EventRow, reader: Reader) -> str:
     row = _proposal(event, reader)
+    if row.operator in STUDIES:
+        return f"step {row.step}, {row.operator}: {one_line(row.error or 'no reason was recorded', WIDTH)}"
     what = "no reply" if row.reply is None else "no loss in the reply"
     return f"step {row.step}, attempt {row.attempt}: {what}: {one_line(row.error or 'no reason was recorded', WIDTH)}"
 
 
 def _lost(event: EventRow, reader: Reader) -> str:
     row = _proposal(event, reader)
-    return f"step {row.step}, attempt {row.attempt}: cut off, possibly paid"
+    return f"step {row.step}, attempt {row.attempt}: cut off" + ", possibly paid" * (row.operator not in STUDIES)
 
 
 def _vetted(event: EventRow, reader: Reader) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from analysis.output.encode import block, one_line
 from analysis.recorded import sessions_of
 from archive.query import Reader
-from archive.records import EventKind
+from archive.records import STUDIES, EventKind
 from evo.campaign.backlog import open_steps
 from evo.campaign.replay import task_of_run
 from evo.config.proposer_settings import BUILTIN
@@ -52,9 +52,9 @@ def _next_request(population: Population, reader: Reader, operator: str | None) 
     first = begun[0] if begun else next(new)
     if operator is not None and population.config.search.chat:
         raise NotInRun("search.mode is chat, which has no operators; leave --operator out")
-    for step in range(first, first + (STEPS_AHEAD if operator else 1)):
+    for step in range(first, first + STEPS_AHEAD):
         request = request_for(population, step, reader)
-        if operator in (None, request.operator):
+        if operator in (None, request.operator) and request.operator not in STUDIES:  # studies have no prompt
             if not request.parents:
                 raise NotInRun(
                     "the run has no loss yet that a prompt could show; try again when its seed losses are vetted"

@@ -17,7 +17,7 @@ from analysis.snapshot import Snapshot
 from analysis.steering import shown_value
 from analysis.wording import columns, display_name, notes_on
 from archive.query import Reader
-from archive.records import PERSON, CandidateRow, Curves, EvaluationRow, ProposalRow, ProposalState
+from archive.records import PERSON, STUDIES, CandidateRow, Curves, EvaluationRow, ProposalRow, ProposalState
 from evo.config.proposer_settings import BUILTIN
 from evo.config.rundir import NotInRun, RunDir
 from fitness.training.curves import thinned
@@ -154,6 +154,8 @@ def _prompt(reader: Reader, proposal: ProposalRow) -> list[str]:
         return [line for role, text in messages for line in (f"--- {one_line(role)}", _plain(text))]
     if proposal.proposer == BUILTIN:
         return ["The built-in proposer was asked, which gets no prompt."]
+    if proposal.operator in STUDIES:
+        return ["Nothing was asked: the trainings of its forms decide what a study proposes."]
     if proposal.proposer == PERSON:
         return ["A person gave this loss to the run: nothing was asked."]
     return [
@@ -171,6 +173,8 @@ def _asked(proposal: ProposalRow) -> str:
     temperature = "" if proposal.temperature is None else f", temperature {proposal.temperature:g}"
     if proposal.proposer == PERSON:
         return f"{proposal.operator} by a person"
+    if proposal.operator in STUDIES:
+        return f"{proposal.operator}, by trainings of its forms"
     who = "built-in proposer" if proposal.proposer == BUILTIN else f"{one_line(proposal.model or '')}{temperature}"
     return f"{proposal.operator} by {who}"
 
@@ -180,9 +184,13 @@ def _outcome(snapshot: Snapshot, proposal: ProposalRow) -> str:
         case ProposalState.REQUESTED:
             return "in progress"
         case ProposalState.LOST:
-            return "cut off, and possibly paid for"
+            return "cut off" if proposal.operator in STUDIES else "cut off, and possibly paid for"
         case ProposalState.FAILED:
-            what = "the call failed" if proposal.reply is None else "no loss in the reply"
+            study = proposal.operator in STUDIES
+            if study and proposal.reply is not None:
+                return one_line(proposal.error or "", 400)
+            ended = "cut off" if study else "the call failed"
+            what = ended if proposal.reply is None else "no loss in the reply"
             return f"{what}: {one_line(proposal.error or '', 400)}"
     made = _made(snapshot, proposal)
     return f"candidate {made}" if made else "reply received, not parsed yet"
@@ -225,9 +233,8 @@ def _summary(snapshot: Snapshot, row: CandidateRow) -> str:
             f"Given by a person: {one_line(snapshot.given[row.id].words if row.id in snapshot.given else row.thought)}."
         )
     elif proposal is not None:
-        lines.append(
-            f"Asked for: {_asked(proposal)}" + (f", {_cost(proposal)}" if proposal.proposer != BUILTIN else "")
-        )
+        own = proposal.proposer == BUILTIN or proposal.operator in STUDIES
+        lines.append(f"Asked for: {_asked(proposal)}" + ("" if own else f", {_cost(proposal)}"))
     lines += ["Pinned by a person."] * (row.id in snapshot.steering.pinned)
     lines += ["Banned by a person: no parent, and in no prompt."] * snapshot.banned(row.id)
     lines += [f"Note: {text}" for text in notes_on(snapshot, row.id)]

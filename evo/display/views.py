@@ -12,13 +12,14 @@ from analysis.claims.headline import headline_of
 from analysis.claims.table import final_lines
 from analysis.lineage import rungs
 from analysis.output.encode import one_line
-from analysis.report.data import steered
+from analysis.report.data import steered, studied
 from analysis.report.proposers import proposer_rows
 from analysis.snapshot import Arm, CandidateStatus, Snapshot
 from analysis.wording import count, display_name, duration
 from archive.disk.files import require_regular
 from archive.query import Reader
-from archive.records import PERSON, EvaluationState, EventKind, ProposalState, Spending
+from archive.records import PERSON, EvaluationState, EventKind, ProposalState
+from archive.spending import Spending
 from evo.config.rundir import RunDir, environment
 
 LEADERS = 8
@@ -65,20 +66,21 @@ def status_text(rundir: RunDir) -> str:
     """Counts, spending, work in progress, and the leaderboard."""
     with Reader.open(rundir.archive) as reader:
         snapshot = Snapshot.of(reader)
+        under_way = _under_way(snapshot, rundir, reader)
     run, spending = snapshot.run, snapshot.spending
     counts = Counter(snapshot.status(c) for c in snapshot.candidates)
-    last = snapshot.events[-1].at if snapshot.events else run.created_at
     lines = [
-        f"Run {one_line(run.name)}, seed {run.seed}, task {one_line(run.task)}, begun {run.created_at}, last event {last}",
+        f"Run {one_line(run.name)}, seed {run.seed}, task {one_line(run.task)}, begun {run.created_at}, last event "
+        f"{snapshot.last_at}",
         f"State: {state(snapshot, rundir)}",
         f"Baseline: {one_line(run.baseline or 'none')}",
-        *_under_way(snapshot, rundir),
+        *under_way,
         "Candidates: " + ", ".join(f"{counts[s]} {s}" for s in CandidateStatus if counts[s]),
         f"Trainings: {spending.evaluations} done, {spending.evaluation_seconds:.0f} s of training",
         _proposals(snapshot),
         *_proposers(snapshot),
         *_judges(spending),
-        *(f"{name.capitalize()}: {value}" for name, value in steered(snapshot) if value),
+        *(f"{name.capitalize()}: {value}" for name, value in (*studied(snapshot), *steered(snapshot)) if value),
         "",
         _leaderboard(snapshot),
     ]
@@ -183,7 +185,7 @@ def state(snapshot: Snapshot, rundir: RunDir) -> str:
     return "interrupted; the command that started it continues it"
 
 
-def _under_way(snapshot: Snapshot, rundir: RunDir) -> list[str]:
+def _under_way(snapshot: Snapshot, rundir: RunDir, reader: Reader) -> list[str]:
     """A line with the requests and trainings in progress; none if the run is not running."""
     from archive.disk.lock import living_writer
 
@@ -194,8 +196,8 @@ def _under_way(snapshot: Snapshot, rundir: RunDir) -> list[str]:
     line = f"In progress: {count(trained, 'training')}, {count(len(asked), 'request')}"
     if asked:
         first = min(asked, key=lambda p: p.requested_event)
-        at = next(e.at for e in snapshot.events if e.id == first.requested_event)
-        age = (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()
+        asked_at = reader.event(first.requested_event).at
+        age = (datetime.now(UTC) - datetime.fromisoformat(asked_at)).total_seconds()
         line += f", the oldest for {duration(max(0.0, age))} (step {first.step}, attempt {first.attempt})"
     return [line]
 

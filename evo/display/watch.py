@@ -12,6 +12,7 @@ from archive.records import EventKind, EventRow
 from evo.campaign.asking.recorder import PendingRequest
 from evo.campaign.loop import Campaign, Phase
 from evo.display.log_lines import refused
+from evo.search.budget_split import most_study_trainings
 from evo.search.estimate import Pace, Workload, proposals_left, remaining_work, seconds, whole_run
 from evo.search.individuals import Individual
 from fitness.schedule.ladder import Job
@@ -157,6 +158,8 @@ class Watch:
             for rung, n in whole_run(info, ladder, seed_losses, 0).search.items():
                 done = sum(len(i.searched.get(rung, ())) for i in population.recorded_seed_losses)
                 search[rung] += max(0.0, n - done - pending.get(rung, 0.0))
+        first = population.rungs[0]
+        search[first] = search.get(first, 0.0) + most_study_trainings(campaign.config, left)
         return Workload(search, work.final, left)
 
 

@@ -20,8 +20,6 @@ from evo.search.population import Population
 from evo.search.selection.beliefs import Posteriors, fitness_posteriors, ranked
 from evo.search.selection.columns import Members, Positions
 from evo.search.selection.members import SelectionSettings
-from sandbox.graph.loss_graph import VerifiedGraph
-from sandbox.graph.printers import to_formula
 
 MOST_TRIED, MOST_NEARBY = 8, 4
 """Maximum numbers of earlier proposals in a prompt: from the same parents, and of a similar shape."""
@@ -97,8 +95,10 @@ def context_of(
     children = telling.latest(operator) if explores else telling.children(parents)
     children = [i for i in children if i.id not in parents]  # these are shown in full
     told = {*parents, *(i.id for i in children), *top}
-    tried = [telling.tried(i) for i in children]
-    tried += telling.unusable(operator if explores else None, parents)
+    known: list[tuple[Difference | None, Individual | Tried]] = [(telling.compared(i), i) for i in children]
+    known += [(None, told) for told in telling.unusable(operator if explores else None, parents)]
+    known = sorted(known, key=lambda pair: _informs(pair[0]))[:MOST_TRIED]
+    tried = tuple(i if isinstance(i, Tried) else telling.tried(i) for _, i in known)
     near = [] if explores else _near(members, beliefs, able, parents, told)
     return Context(
         facts=facts,
@@ -107,7 +107,7 @@ def context_of(
         differences={id: found for id in shown if (found := telling.difference(id))},
         metrics={id: telling.metrics(id) for id in parents},
         best=tuple(telling.tried(population.individuals[id]) for id in top),
-        tried=tuple(sorted(tried, key=_informs)[:MOST_TRIED]),
+        tried=tried,
         nearby=tuple(telling.tried(population.individuals[id]) for id in near),
         where=tuple(telling.where),
     )
@@ -125,9 +125,8 @@ def _near(
     return [int(rows["id"][at]) for at in ranked(beliefs, alike, MOST_NEARBY)]
 
 
-def _informs(tried: Tried) -> tuple[bool, float]:
+def _informs(found: Difference | None) -> tuple[bool, float]:
     """Order of what was tried: measured first, the largest difference in standard errors first; then the latest (stable)."""
-    found = tried.difference
     if found is None:
         return True, 0.0
     return False, -abs(found.mean) / (found.standard_error or abs(found.mean) or 1.0)
@@ -195,14 +194,16 @@ class _Telling:
 
     def tried(self, individual: Individual) -> Tried:
         """A candidate in one line."""
-        graph = self._graph(individual.id)
-        formula = ""
-        if graph is not None:
-            printed = to_formula(graph)
-            formula = printed.text
+        printed = self.population.formula(individual.id, self.past)
+        if printed is not None:
             self.where |= dict.fromkeys(printed.where)
-        difference = self.difference(individual.id) if individual.trainable else None
+        difference = self.compared(individual)
+        formula = "" if printed is None else printed.text
         return Tried(individual.name, formula, difference, self._outcome(individual, difference))
+
+    def compared(self, individual: Individual) -> Difference | None:
+        """The difference of a candidate that may be trained."""
+        return self.difference(individual.id) if individual.trainable else None
 
     def _outcome(self, individual: Individual, difference: Difference | None) -> str:
         """The outcome in words; empty where the difference says it."""
@@ -240,10 +241,6 @@ class _Telling:
 
     def _margin(self, rows: Sequence[Mapping[str, float]]) -> float | None:
         return fmean(row[MARGIN] for row in rows) if rows and all(MARGIN in row for row in rows) else None
-
-    def _graph(self, id: int) -> VerifiedGraph | None:
-        verdict = self.past.verdict(id)
-        return self.population.graph(id, self.past) if verdict and verdict.graph else None
 
     def _individuals(self, places: Positions) -> list[Individual]:
         """The individuals at these positions of the members, the latest first."""

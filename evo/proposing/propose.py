@@ -24,6 +24,7 @@ from evo.proposing.llm.client import AttemptObserver, LLMClient, Prompt, Reply
 from evo.proposing.prompting import BUILT_IN, EVERYTHING, Switches, Templates
 from evo.proposing.reply.reply import ParseFailure, ReplyFormat, parse_reply
 from evo.proposing.request import Request
+from evo.proposing.studies.study import STUDY
 from evo.search.operators import OPERATORS
 from evo.search.rng import derive, stream
 from fitness.chat.costs import Prices
@@ -34,6 +35,8 @@ from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.nodes import GraphError
 from sandbox.graph.printers import to_python
 
+OWN = (BUILTIN, STUDY)
+"""Proposers of our own code, whose replies hold graphs."""
 GRAMMAR = f"genetic-{genetic.VERSION}"
 
 
@@ -152,13 +155,13 @@ def read_reply(proposer: str, reply: str, contract: str) -> Suggestion | Unusabl
     """The loss in a recorded reply. `proposer` and `contract` are names."""
     if proposer == PERSON:
         return _read_own(reply)
-    return _read_graph(reply) if proposer == BUILTIN else _read_text(reply, contract_named(contract))
+    return _read_graph(reply) if proposer in OWN else _read_text(reply, contract_named(contract))
 
 
 def proposed_graph(proposer: str, reply: str) -> str | None:
-    """The graph in a recorded reply of the built-in proposer, as JSON that is not verified; None for any other reply."""
+    """The graph in a recorded reply of our own code, as JSON that is not verified; None for any other reply."""
     try:
-        graph = json.loads(reply)["graph"] if proposer == BUILTIN else None
+        graph = json.loads(reply)["graph"] if proposer in OWN else None
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return graph if isinstance(graph, str) else None
@@ -272,6 +275,8 @@ def _read_own(reply: str) -> Suggestion | Unusable:
 def _read_graph(reply: str) -> Suggestion | Unusable:
     try:
         data: Any = json.loads(reply)
+        if "graph" not in data and "trainings" in data:
+            return Unusable(str(data["thought"]))
         graph = VerifiedGraph.from_json(data["graph"])
         return Suggestion(str(data["name"]), str(data["thought"]), to_python(graph, name="loss"))
     except (ValueError, KeyError, TypeError, RecursionError, GraphError) as error:

@@ -15,8 +15,9 @@ from evo.config.proposer_settings import ProposerConfig
 from evo.config.schema import Config
 from evo.proposing.context import NOTHING, Context, context_of
 from evo.proposing.reply.reply import ParsedReply
+from evo.proposing.studies.choice import due_study
 from evo.search.individuals import Individual, Score
-from evo.search.operators import BY_NAME, CHAT, SAMPLE
+from evo.search.operators import BY_NAME, CHAT, SAMPLE, role_of
 from evo.search.population import Population
 from evo.search.rng import stream
 from evo.search.selection.bandit import available
@@ -74,7 +75,7 @@ class Request:
     """Standard deviation of a loss's fitness over seeds; None if unknown."""
     operator: str
     template: str
-    """Name of the prompt template: the operator's, or the mode's in the modes `chat` and `sample`."""
+    """Name of the prompt template: the operator's, or the mode's in the modes `chat` and `sample`; empty for a study."""
     proposer: str
     island: int
     temperature: float
@@ -113,16 +114,19 @@ def request_for(
     settings = selection_settings(config)
     rng = stream(config.seed, "select", step)
     if config.search.mode == "population":
-        choice = choose(population.members, rng, step, settings, unavailable)
+        studied = due_study(population, step, settings, past)
+        choice = studied or choose(population.members, rng, step, settings, unavailable)
     elif chat:
         choice = _next_turn(population, rng, settings, unavailable)
     else:
         choice = _without_parents(rng, settings, unavailable)
-    operator = BY_NAME[choice.operator]
-    role, aimed = operator.role, config.search.mode == "population" and not operator.needs_parents
+    operator, role = BY_NAME.get(choice.operator), role_of(choice.operator)
+    assert role is not None
+    prompt = "" if operator is None else operator.prompt or operator.name
+    aimed = config.search.mode == "population" and role is Role.EXPLORED_FROM
     known = () if sample else tuple(id for id in _seed_losses(population) if id not in choice.parents)
     context = NOTHING
-    if prompted:
+    if prompted and operator is not None:
         shown = (*choice.parents, *known)
         context = context_of(population, settings, choice.operator, choice.parents, shown, past)
     return Request(
@@ -133,7 +137,7 @@ def request_for(
         metric=population.info.metric,
         noise=None if sample else population.noise,
         operator=choice.operator,
-        template=CHAT if chat else SAMPLE if sample else operator.prompt or operator.name,
+        template=CHAT if chat else SAMPLE if sample else prompt,
         proposer=choice.proposer,
         island=choice.island,
         temperature=choice.temperature,

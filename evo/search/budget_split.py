@@ -49,6 +49,14 @@ def budget_forecast(config: Config, population: Population) -> list[str]:
     return lines
 
 
+def most_study_trainings(config: Config, proposals: float) -> int:
+    """Largest number of trainings that the studies of so many proposals take."""
+    if config.search.mode != "population":
+        return 0
+    studies = (config.search.tune, config.search.simplify)
+    return sum(int(proposals // study.every) * study.trainings for study in studies if study.every is not None)
+
+
 def reserved_for_final(config: Config, population: Population) -> int:
     """Number of trainings that the search leaves to the final.
 

@@ -14,12 +14,20 @@ from statistics import fmean, median
 
 from evo.config.schema import BudgetConfig
 from evo.search.budget import Spent
+from evo.search.ledger import Ledger
 from fitness.schedule.planned import plan
 from fitness.schedule.settings import LadderSettings
 from fitness.task.protocol import TaskInfo
 
 RECENT = 20
 """Number of latest measurements used, since the load of a machine changes."""
+
+
+MEASURED = 4
+"""Number of answered proposals from which on the number of requests follows from measured times."""
+MOST_REQUESTS = 4
+LEAST_TRAINING = 0.1
+"""Seconds of training for one proposal, at least: shorter trainings do not keep a worker busy, with however many requests."""
 
 
 @dataclass
@@ -106,6 +114,21 @@ def seconds(work: Workload, pace: Pace, info: TaskInfo, workers: int, at_once: i
     asking = work.proposals * (proposal + pace.training(first, info)) / at_once if proposal else 0.0
     final = sum(math.ceil(n / workers) * pace.training(rung, info) for rung, n in work.final.items())
     return max(training, asking) + final
+
+
+def requests_at_once(workers: int, ledger: Ledger, longest_reply: float) -> int:
+    """Number of candidates in progress with which the workers have work all the time: one for each worker, one that waits, and as
+    many as the workers would train in the time of one reply (Little's law).
+
+    At most MOST_REQUESTS more for each worker, since parents are selected from older results the more of them there are. None more
+    if replies take a quarter of `longest_reply`, seconds: the endpoint may answer one request after another, and more of them would
+    then only wait for longer.
+    """
+    answered = ledger.spent(0.0).proposals
+    if answered < MEASURED or not ledger.replies or (reply := median(ledger.replies)) > longest_reply / 4:
+        return workers + 1
+    each = max(ledger.trained / answered, LEAST_TRAINING)
+    return workers + 1 + min(round(workers * reply / each), MOST_REQUESTS * workers)
 
 
 def _planned(

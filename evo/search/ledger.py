@@ -1,13 +1,15 @@
-"""Accounting of a run's spending, event by event: proposals, judges, and calls without an answer."""
+"""Accounting of a run's spending, event by event: proposals, judges, calls without an answer, and the time that replies and
+trainings take."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from analysis.recorded import Rows
-from archive.records import PERSON, EventKind, EventRow, ProposalRow, Usage
-from archive.spending import cost_of, ends_step, most_of, possibly_paid, usage_of
+from archive.records import PERSON, STUDIES, EventKind, EventRow, ProposalRow, Usage
+from archive.spending import cost_of, ends_step, most_of, of_study, possibly_paid, usage_of
 from evo.config.proposer_settings import LLMConfig
 from evo.config.schema import Config
 from evo.search.budget import Spent
@@ -17,6 +19,8 @@ from fitness.task.protocol import TaskInfo
 LONGEST_PROMPT = 8000
 """Tokens counted for a prompt if neither the endpoint nor the archive gives a number (older versions did not record a maximum). The
 reply then counts with llm.max_tokens."""
+RECENT = 20
+"""Number of latest replies whose time is kept: the load of an endpoint changes."""
 
 
 class Ledger:
@@ -35,6 +39,11 @@ class Ledger:
         """Maximum usage of each open request, by proposal."""
         self._settled: set[int] = set()
         """Trainings that were cut off and whose judge's pay is recorded."""
+
+        self.replies: deque[float] = deque(maxlen=RECENT)
+        """Seconds of the latest replies."""
+        self.trained = 0.0
+        """Seconds of all trainings that ended."""
 
     def spent(self, seconds: float) -> Spent:
         """The spending so far. `seconds`: running time over all sessions."""
@@ -56,6 +65,8 @@ class Ledger:
         row = reader.proposal(event.proposal_id)
         self._count(row)
         self._pay(row, event)
+        if row.seconds is not None:
+            self.replies.append(row.seconds)
 
     def _failed(self, event: EventRow, reader: Rows) -> None:
         assert event.proposal_id is not None
@@ -77,16 +88,24 @@ class Ledger:
         self._add(paid.tokens_in + paid.tokens_out, paid.usd)
 
     def _lost(self, event: EventRow, reader: Rows) -> None:
+        if event.proposal_id is not None and reader.proposal(event.proposal_id).operator in STUDIES:
+            return
         self._spent = replace(self._spent, possibly_paid=self._spent.possibly_paid + 1)
         if event.proposal_id is not None and (most := self._most.pop(event.proposal_id, None)):
             self._add(most.tokens_in + most.tokens_out, most.usd)
 
     def _measured(self, event: EventRow, reader: Rows) -> None:
         assert event.evaluation_id is not None
-        judged = reader.evaluation(event.evaluation_id).judged
+        row = reader.evaluation(event.evaluation_id)
+        judged = row.judged
+        self.trained += row.seconds or 0.0
         self._spent = replace(self._spent, evaluations=self._spent.evaluations + 1)
         if judged:
             self._add(judged.tokens_in + judged.tokens_out, judged.usd)
+
+    def _studied(self, event: EventRow, reader: Rows) -> None:
+        if of_study(event):
+            self._spent = replace(self._spent, evaluations=self._spent.evaluations + 1)
 
     def _charged(self, event: EventRow, reader: Rows) -> None:
         charge = event.payload if isinstance(event.payload, Mapping) else {}
@@ -119,6 +138,8 @@ _HANDLERS: Mapping[str, Callable[[Ledger, EventRow, Rows], None]] = {
     EventKind.PROPOSAL_LOST: Ledger._lost,
     EventKind.EVALUATION_SCORED: Ledger._measured,
     EventKind.EVALUATION_FAILED: Ledger._measured,
+    EventKind.VARIANT_SCORED: Ledger._studied,
+    EventKind.VARIANT_FAILED: Ledger._studied,
     EventKind.EVALUATION_REQUEUED: Ledger._requeued,
     EventKind.CHARGED: Ledger._charged,
 }

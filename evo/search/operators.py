@@ -96,6 +96,11 @@ CHAT = "chat"
 SAMPLE = "sample"
 """The prompt of `search.mode=sample`, which shows no earlier loss. Its proposals explore. It belongs to no operator."""
 
+TUNE, SIMPLIFY = Operator.TUNE, Operator.SIMPLIFY
+STUDIES: Mapping[str, Role] = MappingProxyType({TUNE: Role.REFINED, SIMPLIFY: Role.REFINED})
+"""Operators of our own code, whatever the proposer: they train edited forms of a loss, and then propose at most one loss
+(`evo.proposing.studies`). They are made at fixed steps and drawn by no bandit. With the role of their parent."""
+
 BY_NAME: Mapping[str, SearchOperator] = MappingProxyType({operator.name: operator for operator in OPERATORS})
 if len(BY_NAME) < len(OPERATORS):
     raise ValueError(f"two operators with the same name among {', '.join(operator.name for operator in OPERATORS)}")
@@ -103,5 +108,7 @@ if len(BY_NAME) < len(OPERATORS):
 
 def role_of(name: str | None) -> Role | None:
     """The role of an operator's parents; None for a seed loss, which has no operator, and for unknown operators."""
-    operator = BY_NAME.get(name) if name is not None else None
-    return operator.role if operator else None
+    if name is None:
+        return None
+    operator = BY_NAME.get(name)
+    return operator.role if operator else STUDIES.get(name)

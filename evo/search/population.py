@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import Self
 
 from analysis.final import seeds_of
-from analysis.recorded import ReadAhead, Rows, graph_of, island_of, refusing, verdict_on
+from analysis.recorded import ReadAhead, Rows, graph_of, island_of, recorded_parents, refusing, verdict_on
 from analysis.snapshot import SINGLES_OUT
 from analysis.steering import Steering
 from archive.errors import CorruptArchive
@@ -25,7 +25,7 @@ from evo.config.schema import Config
 from evo.search.budget import Spent
 from evo.search.individuals import Individual, Recorded, Score, Tally, differences
 from evo.search.ledger import Ledger
-from evo.search.operators import role_of
+from evo.search.operators import STUDIES, role_of
 from evo.search.rng import derive
 from evo.search.seed_losses import baseline_of_new_run, seed_losses
 from evo.search.selection.bandit import arm_name
@@ -37,6 +37,7 @@ from fitness.schedule.screening import Screening
 from fitness.task.protocol import TaskInfo
 from sandbox import known
 from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.printers import Formula, to_formula
 from sandbox.verdicts.verdict import VerdictStatus
 
 SEARCH_SEEDS = 64
@@ -64,6 +65,8 @@ class Population:
         self._search_seeds = frozenset(self.seeds.search)
         self.ladder = config.ladder
         self.individuals: dict[int, Individual] = {}
+        self.studies: dict[int, tuple[str, int]] = {}
+        """The studies begun so far by step: operator and candidate."""
         self.steering = Steering()
         """The pins and bans of people."""
         self.seen = 0
@@ -76,7 +79,7 @@ class Population:
         self.baseline: Individual | None = None
         """The baseline that the archive names; None before it is recorded as a candidate."""
         self.recorded_seed_losses: list[Individual] = []
-        self._ledger = Ledger(config, info)
+        self.ledger = Ledger(config, info)
         self._tally = Tally()
         self._uses: Counter[int] = Counter()
         self._noise = {rung: Pooling() for rung in self.rungs}
@@ -90,6 +93,7 @@ class Population:
         self._last: datetime | None = None
         self._graphs: dict[int, VerifiedGraph] = {}
         self._recorded: dict[int, Recorded] = {}
+        self._formulas: dict[int, Formula | None] = {}
 
     def advance(self, reader: Reader, upto: int | None = None, rows: Rows | None = None) -> Self:
         """Apply the new events up to id `upto`, by default all. Returns self.
@@ -183,7 +187,7 @@ class Population:
 
     def spent(self, seconds: float) -> Spent:
         """The spending so far. `seconds`: running time over all sessions."""
-        return self._ledger.spent(seconds)
+        return self.ledger.spent(seconds)
 
     def banned(self, individual: Individual) -> bool:
         """Whether a person has excluded it from being a parent and from prompts."""
@@ -197,6 +201,15 @@ class Population:
         if candidate_id not in self._graphs:
             self._graphs[candidate_id] = graph_of(verdict_on(candidate_id, reader))
         return self._graphs[candidate_id]
+
+    def formula(self, candidate_id: int, reader: Reader) -> Formula | None:
+        """A candidate's loss in one line, printed at the first call; None without a verdict or a graph. Raises CorruptArchive."""
+        if self.individuals[candidate_id].status is None:
+            return None
+        if candidate_id not in self._formulas:
+            has_graph = candidate_id in self._graphs or verdict_on(candidate_id, reader).graph is not None
+            self._formulas[candidate_id] = to_formula(self.graph(candidate_id, reader)) if has_graph else None
+        return self._formulas[candidate_id]
 
     def recorded(self, candidate_id: int, reader: Reader) -> Recorded:
         """What the archive holds of a vetted candidate, read at the first call. Raises CorruptArchive."""
@@ -222,7 +235,7 @@ class Population:
                 self.members.steer(i.id, i.id in self.steering.pinned, self.banned(i))
             return
         self._clock(event)
-        self._ledger.take(event, reader)
+        self.ledger.take(event, reader)
         handler = _HANDLERS.get(event.kind)
         if handler:
             handler(self, event, reader)
@@ -237,10 +250,17 @@ class Population:
         assert event.proposal_id is not None
         self.members.replies.take(reader.proposal(event.proposal_id), len(self.members))
 
+    def _requested(self, event: EventRow, reader: Rows) -> None:
+        assert event.proposal_id is not None
+        row = reader.proposal(event.proposal_id)
+        if row.operator in STUDIES:
+            for parent, _ in recorded_parents(row):
+                self.studies[row.step] = row.operator, self._individual(parent).id
+
     def _failed(self, event: EventRow, reader: Rows) -> None:
         assert event.proposal_id is not None
         row = reader.proposal(event.proposal_id)
-        if ends_step(event) or row.reply is not None:
+        if ends_step(event) or (row.reply is not None and row.operator not in STUDIES):
             self._tally += Tally(unusable=1)
             self.members.replies.lose(row, len(self.members))
 
@@ -388,6 +408,7 @@ class Population:
 
 _HANDLERS: Mapping[str, Callable[[Population, EventRow, Rows], None]] = {
     EventKind.PROPOSAL_RECEIVED: Population._received,
+    EventKind.PROPOSAL_REQUESTED: Population._requested,
     EventKind.PROPOSAL_FAILED: Population._failed,
     EventKind.CANDIDATE_ADDED: Population._added,
     EventKind.VERDICT_RECORDED: Population._vetted,

@@ -17,7 +17,7 @@ from evo.proposing.context import Context
 from evo.proposing.prompting import MAX_CHAT, MAX_CODE_SHOWN, Templates
 from evo.proposing.propose import Proposer, make_proposers, which_proposers
 from evo.proposing.request import Parent, Request, Turn, arms_of
-from evo.search.budget_split import budget_forecast
+from evo.search.budget_split import budget_forecast, most_study_trainings
 from evo.search.operators import BY_NAME, CHAT, SAMPLE
 from evo.search.population import Population
 from evo.search.seed_losses import require_seed_losses
@@ -191,6 +191,8 @@ def _cost(
         lines.append(
             f"  {claims.part}, rung {claims.rung}: up to {claims.trainings} more of about {claims.seconds_each:g} s each"
         )
+    if studies := most_study_trainings(config, proposals):
+        lines.append(f"  studies (tune, simplify), rung {info.search_rungs[0].name}: up to {studies} more trainings")
     lines.append(detectable_difference_note(info, population.ladder))
     if few := items_warning(info.judged, population.ladder):
         lines.append(few)

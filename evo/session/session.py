@@ -17,7 +17,7 @@ from rich.text import Text
 from analysis.wording import count
 from archive.disk.files import open_regular, there
 from archive.query import Reader
-from archive.records import EventKind
+from archive.records import STUDIES, EventKind
 from archive.spending import TO_JUDGE
 from archive.store import Archive
 from evo.campaign.asking.endpoint_monitor import EndpointMonitor
@@ -190,9 +190,10 @@ def _resume(
 ) -> None:
     """Recover from a crash of the last session, and record changed settings."""
     recovery = archive.recover()
-    if recovery.lost:
-        steps = ", ".join(str(reader.proposal(p).step) for p in recovery.lost)
-        say(f"{len(recovery.lost)} call{'s' * (len(recovery.lost) > 1)} was cut off and possibly paid (step {steps}).")
+    lost = [row for p in recovery.lost if (row := reader.proposal(p)).operator not in STUDIES]
+    if lost:
+        steps = ", ".join(str(row.step) for row in lost)
+        say(f"{len(lost)} call{'s' * (len(lost) > 1)} was cut off and possibly paid (step {steps}).")
     if changed := changes(before, config):
         sections = {change.key.partition(".")[0] for change in changed}
         archive.event(EventKind.SETTINGS_CHANGED, config.model_dump(mode="json", include=sections))

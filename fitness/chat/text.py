@@ -10,6 +10,8 @@ _ANSI = re.compile(
     r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"  # window titles, links, clipboard
     r"|\x1b[ -/]*[0-~]"
 )
+_PLAIN, _PLAIN_LINES = re.compile(r"[ -~]*"), re.compile(r"[ -~\n]*")
+"""Text without a character to remove, as nearly all text is: recognised without a look at each character."""
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -19,6 +21,8 @@ def printable(text: str, keep: str = "\n") -> str:
     The characters in `keep` stay.
     """
     plain = _ANSI.sub("", text)
+    if (_PLAIN_LINES if "\n" in keep else _PLAIN).fullmatch(plain):
+        return plain
     return "".join(c for c in plain if c in keep or unicodedata.category(c) not in _UNPRINTABLE)
 
 

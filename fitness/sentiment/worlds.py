@@ -51,7 +51,10 @@ _RECORDS = (
     World(
         "typical",
         "labels favour the review that the reference finds more likely: four in ten are wrong, and nearly all of these chose it",
-        _LOW_NOISE | {"label_noise": 0.4, "beta": 1.0},  # at lower betas most losses drift far from the reference
+        # At lower betas most losses drift far from the reference, how far differs from seed to seed. Each pair is trained on once,
+        # because what there is to learn is in the few pairs whose label chose the unlikely review.
+        {"label_noise": 0.4, "beta": 3.0, "learning_rate": 1e-3, "kl_weight": 0.01, "pairs": 1024, "epochs": 1}
+        | {"short_steps": 24, "samples": 300},
         per_nat=1.0,
     ),
     World(

@@ -29,12 +29,15 @@ def work(operation: Operation, operands: Sequence[Type], result: Type) -> int:
     return max(sizes)
 
 
-def cost(operation: Operation, operands: Sequence[Type], result: Type) -> int:
-    """The cost of the operation in units, for 64 items and 10 classes. Inputs, sizes and constants cost nothing."""
+def cost(operation: Operation, operands: Sequence[Type], result: Type, numbers: int | None = None) -> int:
+    """The cost of the operation in units, for 64 items and 10 classes. Inputs, sizes and constants cost nothing. `numbers`: its
+    `work`, if that is known."""
     own = operation.cost
     if not own.numbers:
         return own.calls
-    return own.calls + own.operands * len(operands) + round(own.numbers * work(operation, operands, result) / 4096)
+    if numbers is None:
+        numbers = work(operation, operands, result)
+    return own.calls + own.operands * len(operands) + round(own.numbers * numbers / 4096)
 
 
 @lru_cache(maxsize=1024)

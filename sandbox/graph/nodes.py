@@ -10,6 +10,8 @@ from typing import Any
 
 from sandbox.graph.operations import OPERATIONS
 
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
 
 class GraphError(Exception):
     """An invalid graph. `code` is a rule of the catalogue, `node` the index of the faulty node or None."""
@@ -38,6 +40,8 @@ def make_node(op: str, args: Iterable[int] = (), attrs: Mapping[str, Any] | None
     operation = OPERATIONS.get(op)
     if operation is None:
         raise GraphError("SBX211", f"unknown operation {op[:40]!r}")
+    if not operation.attrs and not attrs:
+        return Node(op, tuple(args), _NONE)
     given = dict(attrs or {})
     unknown = given.keys() - operation.attrs.keys()
     if unknown:

@@ -8,8 +8,9 @@ gradient. A finite gradient and one that is not finite do not agree.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -147,12 +148,22 @@ def _without_factor(a: Sequence[float], b: Sequence[float]) -> bool:
     At a gradient of a tenth of the largest, the typical size is at most ten times as large, so that quotients of multiples differ
     by at most 20 * PROPOSED_WITHIN, which is 1 %.
     """
-    largest = max((size for size in map(abs, b) if size < 1e299), default=0.0)
-    strong = [(x, y) for x, y in zip(a, b, strict=True) if 0.1 * largest <= abs(y) < 1e299]
-    if not largest or any(abs(x) >= 1e299 for x, _ in strong):
-        return False
-    quotients = [x / y for x, y in strong]
-    return min(quotients) <= 0 or max(quotients) > 1.05 * min(quotients)
+    least, most = math.inf, 0.0
+    for position, gradient in _strong(tuple(b)):
+        if abs(a[position]) >= 1e299:
+            return False
+        quotient = a[position] / gradient
+        least, most = min(least, quotient), max(most, quotient)
+        if least <= 0 or most > 1.05 * least:
+            return True
+    return False
+
+
+@lru_cache(maxsize=64)
+def _strong(vector: tuple[float, ...]) -> list[tuple[int, float]]:
+    """The gradients of at least a tenth of the largest finite one, with their positions. Empty if all are 0."""
+    largest = max((size for size in map(abs, vector) if size < 1e299), default=0.0)
+    return [(i, y) for i, y in enumerate(vector) if largest and 0.1 * largest <= abs(y) < 1e299]
 
 
 def comparable(a: Fingerprint, b: Fingerprint) -> bool:

@@ -50,6 +50,12 @@ READING = {
         ["autopsy", "DIR", "7", "--dry-run", "--config", "DIR/config.yaml"],
         ["autopsy", "DIR", "7", "--dry-run", "--rung", STEERING.replace("\0", "")],
     ],
+    "compare": [["compare", "DIR"], ["compare", "DIR", STEERING.replace("\0", "")], ["compare", "DIR", "DIR"]],
+    "inject": [["inject", "DIR", "DIR/loss.py"], ["inject", "DIR", STEERING.replace("\0", "")]],
+    **{
+        name: [[name, "DIR", STEERING.replace("\0", "")], [name, "DIR", "999"]] for name in ("pin", "unpin", "ban", "unban")
+    },
+    "note": [["note", "DIR", STEERING.replace("\0", ""), "text"], ["note", "DIR", "999", STEERING.replace("\0", "")]],
     "prompt": [["prompt", "DIR"], ["prompt", "DIR", "--operator", "combine", "--format", "json"]],
     "run": [
         ["run", "--dir", "DIR", *QUICK, "--dry-run", "--offline"], ["run", "DIR/config.yaml", "--dry-run", "--offline"],
@@ -111,6 +117,8 @@ def readable(archive: Path) -> bool:
     try:
         with Reader.open(archive) as reader:
             snapshot = Snapshot.of(reader)
+            for verdict in snapshot.verdicts.values():
+                _ = verdict.graph, verdict.fingerprint, verdict.descriptors, verdict.guarantees
             for proposal in snapshot.proposals:
                 reader.prompt(proposal)
             for verdict in snapshot.verdicts.values():

@@ -119,6 +119,32 @@ def test_an_interrupted_call_is_reported_as_possibly_paid(evo: Command) -> None:
         assert {p.step for p in reader.proposals() if p.reply} == set(range(1, PROPOSALS + 1))
 
 
+def test_a_study_that_is_killed_goes_on_and_makes_no_training_twice(evo: Command) -> None:
+    archive = evo.folder / "run/archive.db"
+    arguments = (
+        "run", "--dir", "run", *QUICK, "--set", "search.tune.every=2", "--set", "search.tune.trainings=16", "--set",
+        "search.in_flight=1", "--set", "budget.proposals=3",
+    )  # fmt: skip
+    process = evo.start(*arguments)
+    wait_for(process, archive, lambda reader: len(reader.variant_evaluations()) > 3)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    with Reader.open(archive) as reader:
+        before = {e.id: e.fitness for e in reader.variant_evaluations()}
+        cut_off = reader.proposals()[-1]
+    assert before and cut_off.operator == "tune" and cut_off.reply is None
+    resumed = evo.run(*arguments)
+    assert resumed.code == 0 and "possibly paid" not in resumed.out, resumed.err
+    with Reader.open(archive) as reader:
+        after = reader.variant_evaluations()
+        assert before.items() <= {e.id: e.fitness for e in after}.items()
+        assert len({(e.variant_id, e.seed) for e in after}) == len(after)
+        again = [p for p in reader.proposals() if p.step == cut_off.step and p.reply is not None]
+        assert [p.references for p in again] == [cut_off.references]
+    assert evo.run("replay", "run").code == 0
+    assert "Tune: " in evo.run("status", "run").out
+
+
 def test_a_killed_worker_costs_one_retry_of_one_candidate(evo: Command) -> None:
     archive = evo.folder / "run/archive.db"
     process = evo.start("run", "--dir", "run", *QUICK, "--set", "workers=2", "--set", "budget.proposals=4")

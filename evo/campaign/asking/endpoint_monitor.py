@@ -67,15 +67,14 @@ class EndpointMonitor:
         if text.strip():
             self.failures = 0
 
-    def found_nothing(self, step: int, why: str) -> None:
-        """Count a reply without a loss."""
+    def read(self, step: int, why: str | None) -> None:
+        """Count a reply that was read. `why`: why it holds no loss; None if it holds one, which sets the counts back to 0."""
+        if why is None:
+            self.failures = self.without_loss = 0
+            return
         self.without_loss += 1
         self.tell_once(f"no loss in the reply: {why}", step)
         self._unread = f"the last, of step {step}: {why}; `evopo show DIR --step {step} --reply` shows it"
-
-    def found(self) -> None:
-        """Reset the counts: a reply held a loss."""
-        self.failures = self.without_loss = 0
 
     def proposed(self, outcome: Outcome) -> None:
         """Count a proposal that was answered, by its outcome."""

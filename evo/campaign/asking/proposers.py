@@ -20,6 +20,7 @@ from evo.campaign.asking.recorder import PendingRequest
 from evo.config.schema import Config
 from evo.proposing.propose import Proposer
 from evo.proposing.request import Request, arms_of, request_for
+from evo.search.estimate import requests_at_once
 from evo.search.population import Population
 
 LATE_SECONDS = 20.0
@@ -41,8 +42,8 @@ class Proposers:
     """Those that selection chooses from."""
     monitor: EndpointMonitor
     """Counts over all proposals; with one proposer, also its failures."""
-    at_once: int
-    """Maximum number of proposals in progress. With more of them, parents would be selected from older results."""
+    config: Config
+    population: Population
     concurrency: Mapping[str, int | None]
     """Configured limit of requests by endpoint."""
     requests: dict[int, PendingRequest]
@@ -64,14 +65,23 @@ class Proposers:
         cls,
         config: Config,
         each: Mapping[str, Proposer],
-        workers: int,
+        population: Population,
         monitor: EndpointMonitor,
         requests: dict[int, PendingRequest],
     ) -> Self:
-        """The proposers of a session with this many training processes."""
+        """The proposers of a session."""
         limits = {name: model.concurrency for name, model in config.endpoints.items()}
-        at_once = 1 if config.search.chat else config.search.in_flight or workers + len(limits)
-        return cls(each, tuple(arm.name for arm in arms_of(config)), monitor, at_once, limits, requests)
+        return cls(each, tuple(arm.name for arm in arms_of(config)), monitor, config, population, limits, requests)
+
+    @property
+    def at_once(self) -> int:
+        """Maximum number of proposals in progress. With more of them, parents would be selected from older results."""
+        search, models = self.config.search, self.config.endpoints.values()
+        if search.chat:
+            return 1
+        longest = min(model.timeout_seconds for model in models)
+        usual = requests_at_once(self.population.workers, self.population.ledger, longest)
+        return search.in_flight or usual + len(models) - 1
 
     def monitor_of(self, name: str) -> EndpointMonitor:
         """The monitor that counts what this proposer answers."""
@@ -87,14 +97,14 @@ class Proposers:
             return None
         return "; ".join(f"{name}: {why}" for name, why in ends.items())
 
-    async def chosen(self, step: int, population: Population, reader: Reader) -> Request:
+    async def chosen(self, step: int, reader: Reader) -> Request:
         """The request of a step from the results so far, as soon as its proposer has a place for it.
 
         It is chosen again whenever it had to wait, so nobody waits for an endpoint that became late meanwhile.
         """
         prompted = any(proposer.endpoint for proposer in self.each.values())
         while True:
-            state, left_out = population.advance(reader), self.unavailable()
+            state, left_out = self.population.advance(reader), self.unavailable()
             request = request_for(state, step, reader, prompted=prompted, unavailable=left_out)
             if self.ended or self._has_place(request.proposer):
                 return request

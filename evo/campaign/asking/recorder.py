@@ -1,4 +1,4 @@
-"""Recording of the attempts of a request: the prompt before an attempt is sent, and its failure."""
+"""Recording of the attempts of a request: the prompt before an attempt is sent, its failure, and the loss in its reply."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from analysis.recorded import recorded_parents
+from archive.records import Origin, ProposalRow
 from archive.store import Archive
 from evo.campaign.training import recorded
 from evo.proposing.llm.client import AttemptObserver, most_for
-from evo.proposing.propose import Proposer
+from evo.proposing.propose import Proposer, Unusable, read_reply
 from evo.proposing.request import Request
 from fitness.chat.errors import Consequence, LLMError
 from fitness.chat.request import Message
@@ -82,6 +84,23 @@ class AttemptRecorder(AttemptObserver):
         self.tell(text)
 
     def cut_off(self) -> None:
-        """Record that the session ended during the call, which may have been charged."""
-        if self.proposal:
+        """Record that the session ended during the call, which may have been charged if it went to an endpoint."""
+        if self.proposal and self.proposer.endpoint is None:
+            self.gave_up("the session ended")
+        elif self.proposal:
             self.archive.lose_proposal(self.proposal)
+
+    def gave_up(self, why: str) -> None:
+        """Record that a request of our own code ended without a reply. The next session repeats the step."""
+        if self.proposal and self.proposer.endpoint is None:
+            self.archive.fail_proposal(self.proposal, why)
+
+
+def record_candidate(archive: Archive, proposal: ProposalRow, contract: str) -> int | Unusable:
+    """Parse a recorded reply and record its candidate, with its parents. Returns the candidate's id, or why there is no loss."""
+    said = read_reply(proposal.proposer, proposal.reply or "", contract)
+    if isinstance(said, Unusable):
+        archive.fail_proposal(proposal.id, said.message)
+        return said
+    parents = recorded_parents(proposal)
+    return archive.add_candidate(Origin.PROPOSAL, said.name, said.thought, said.source, contract, proposal.id, parents)

@@ -73,13 +73,13 @@ def _constant(rng: Random, graph: VerifiedGraph) -> Change | None:
 
 def tunable_uses(graph: VerifiedGraph) -> list[Use]:
     """The uses of constants that matter: not those that only scale or shift the whole loss, and no exponents."""
-    spine = _spine(graph)
+    outer = spine(graph)
     return [
         use
         for i, readers in Anatomy(graph).uses.items()
         if _is_tunable(graph, i)
         for use in readers
-        if use.node not in spine and not _is_complement(graph, use) and not _is_exponent(graph, use)
+        if use.node not in outer and not _is_complement(graph, use) and not _is_exponent(graph, use)
     ]
 
 
@@ -95,7 +95,7 @@ def _is_tunable(graph: VerifiedGraph, index: int) -> bool:
     return 1e-3 <= abs(node.attrs["value"]) <= 50 and float(node.attrs["value"]) != -1.0
 
 
-def _spine(graph: VerifiedGraph) -> set[int]:
+def spine(graph: VerifiedGraph) -> set[int]:
     """Nodes that only scale the whole loss by a number or add a number: with Adam, training is the same without them."""
     found, at = set(), graph.output
     while (node := graph.nodes[at]).op in ("mul", "div", "neg", "add", "sub"):
@@ -247,6 +247,8 @@ def _margin(rng: Random, graph: VerifiedGraph) -> Change | None:
         return None
     uses, sign, _ = found
     other = grammar.draw(rng, grammar.margins, builder)
+    if not other.words:  # x itself is what most losses have there already
+        other = grammar.draw(rng, grammar.margins, builder)
     form = builder.finish(other.value)
 
     def put(value: Value) -> Value:
@@ -383,7 +385,7 @@ _MUTATIONS: tuple[tuple[float, Mutation], ...] = (
     (1.5, _shift),
     (0.6, _squash),
     (0.3, _centre),
-    (1.5, _margin),
+    (2.5, _margin),
     (1.5, _smooth),
     (2.0, _term),
     (1.2, _weight),

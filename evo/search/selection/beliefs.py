@@ -66,7 +66,7 @@ def ranked(posteriors: Posteriors, among: Positions | None = None, most: int | N
     """
     places = np.flatnonzero(~np.isnan(posteriors.mean)) if among is None else among
     means = posteriors.mean[places]
-    if most is not None and most < len(places):
+    if most is not None and 0 < most < len(places):
         bar = np.partition(means, len(means) - most)[len(means) - most]
         places, means = places[means >= bar], means[means >= bar]
     return places[np.lexsort((places, -means))][:most]

@@ -116,5 +116,5 @@ def _final(archive: Archive, baseline: int, losses: dict[int, Found]) -> None:
 def read(directory: Path) -> Run:
     """The run in a directory as `evopo compare` reads it."""
     with Reader.open(directory / "archive.db") as reader:
-        snapshot = Snapshot.of(reader)
+        snapshot = Snapshot.of(reader, every_event=True)
     return Run(directory.name, snapshot, settings_of(snapshot.settings))

@@ -41,7 +41,9 @@ NOBODY = 65534
 
 
 def everything(reader: Reader) -> None:
-    reader.run(), reader.candidates(), reader.lineage(), reader.verdicts(), reader.findings(), reader.proposals()
+    reader.run(), reader.candidates(), reader.lineage(), reader.findings(), reader.proposals()
+    for verdict in reader.verdicts():
+        _ = verdict.graph, verdict.fingerprint, verdict.descriptors, verdict.guarantees
     reader.evaluations(), reader.events(), reader.standings(), reader.spending(), reader.problems()
 
 

@@ -237,5 +237,6 @@ def test_in_the_final_what_is_left_is_all_of_it_until_it_begins_and_then_what_is
         campaign.trainings[Job(1, "held_out", 5)] = ended
         assert watch.left() == 0.0
         campaign.trainings[Job(2, "held_out", 5)] = asyncio.Future(loop=ended.get_loop())
+        campaign.running.add(Job(2, "held_out", 5))
         assert 0.0 < watch.left() < whole
         ended.get_loop().close()

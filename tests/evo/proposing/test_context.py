@@ -38,7 +38,7 @@ def told(run: History, *parents: int) -> Context:
     """The context of a step that refines these parents."""
     population = run.population()
     settings = SelectionSettings(islands=1)
-    return context_of(population, population.members(), settings, "refine", parents, (1, 2), run.reader)
+    return context_of(population, settings, "refine", parents, (1, 2), run.reader)
 
 
 def test_the_context_tells_what_was_made_from_the_parents_most_informative_first(run: History) -> None:
@@ -104,6 +104,6 @@ def test_key_metrics_and_the_margin_at_the_end_come_from_the_recorded_trainings(
     run.archive.score_evaluation(run.begun(loss), 0.7, metrics={"cross_entropy": 0.25, "margin": 4.0})
     population = run.population()
     population.info = replace(population.info, beta=0.5)
-    context = context_of(population, population.members(), SelectionSettings(), "refine", (loss,), (loss,), run.reader)
+    context = context_of(population, SelectionSettings(), "refine", (loss,), (loss,), run.reader)
     assert context.metrics[loss] == {"cross-entropy (nats)": 0.25, "beta * rho of unseen pairs": 2.0}
     assert context.scaled_margin is None, "the baseline's trainings measured none"

@@ -1,10 +1,13 @@
 """How long a run will take: what is left, at the speed that was measured."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from evo.config.schema import BudgetConfig
+from evo.config.schema import BudgetConfig, Config
 from evo.search.budget import Spent
-from evo.search.estimate import Pace, Workload, proposals_left, remaining_work, seconds, whole_run
+from evo.search.estimate import Pace, Workload, proposals_left, remaining_work, requests_at_once, seconds, whole_run
+from evo.search.ledger import Ledger
 from fitness.schedule.planned import plan
 from fitness.schedule.settings import LadderSettings
 from fitness.task import Rung, TaskInfo
@@ -86,3 +89,27 @@ def test_a_budget_of_tokens_or_money_ends_at_what_a_proposal_has_cost():
     assert proposals_left(BudgetConfig(proposals=14), used) == 4
     assert proposals_left(BudgetConfig(proposals=None, seconds=5.0), used) is None
     assert proposals_left(BudgetConfig(proposals=4), used) == 0
+
+
+def _measured(answered: int, replies: list[float], trained: float) -> Ledger:
+    ledger = Ledger(Config(), INFO)
+    ledger.replies.extend(replies)
+    ledger.trained = trained
+    ledger._answered = set(range(answered))
+    ledger._count(SimpleNamespace(proposer="openai", step=0))
+    return ledger
+
+
+@pytest.mark.parametrize(
+    ("answered", "reply", "each", "expected"),
+    [
+        (3, 10.0, 5.0, 3),  # not measured yet
+        (20, 10.0, 5.0, 3 + 4),  # two workers train four proposals in the time of a reply
+        (20, 10.0, 2.5, 3 + 8),  # half of the proposals are duplicates
+        (20, 10.0, 0.0, 3 + 8),  # no more than four for each worker
+        (20, 0.01, 5.0, 3),  # replies at once
+        (20, 40.0, 5.0, 3),  # the endpoint may be busy already
+    ],
+)
+def test_as_many_requests_as_keep_the_workers_busy(answered: int, reply: float, each: float, expected: int) -> None:
+    assert requests_at_once(2, _measured(answered, [reply] * 5, each * answered), 120.0) == expected

@@ -10,7 +10,7 @@ from campaigns import QUICK
 
 from archive.query import Reader
 from archive.records import Operator, Role
-from evo.search.operators import OPERATORS, SearchOperator
+from evo.search.operators import OPERATORS, STUDIES, SearchOperator
 from recipes import copied, examples, insert, put, python
 
 PARTS: dict[str, Any] = {
@@ -96,4 +96,4 @@ def test_a_part_that_cannot_be_is_an_error_that_names_it(part: str, value: objec
 
 
 def test_the_operators_are_those_that_the_archive_names() -> None:
-    assert [operator.name for operator in OPERATORS] == list(Operator)
+    assert [*(operator.name for operator in OPERATORS), *STUDIES] == list(Operator)

@@ -229,7 +229,9 @@ def test_control_variates_keep_the_expectation_under_another_policy_and_lower_th
 def test_a_controlled_fitness_is_the_mean_of_its_items_on_each_prompt_equally_often(typical, losses):
     result = typical.score_seed(losses["logistic"], "held_out", 0)
     assert result.items.mean == pytest.approx(result.fitness, abs=1e-9)
-    assert result.fitness == pytest.approx(result.metrics["reward"] - 0.02 * result.metrics["kl_per_sequence"])
+    assert result.fitness == pytest.approx(
+        result.metrics["reward"] - typical.options.kl_weight * result.metrics["kl_per_sequence"]
+    )
     assert sorted(group.removeprefix("<bos> ") for group in result.items.groups) == sorted(prompts("held_out"))
     again = make_task("sentiment", typical.options.model_dump()).score_seed(losses["logistic"], "held_out", 0)
     assert (again.fitness, again.items) == (result.fitness, result.items)

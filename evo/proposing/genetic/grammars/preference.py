@@ -37,7 +37,7 @@ def _plain(_: Random, b: Builder) -> Piece:
 
 
 def _partial_reference(rng: Random, b: Builder) -> Piece:
-    a = uniform(rng, -0.5, 1.5)
+    a = uniform(rng, -0.2, 1.3)  # 1 is DPO's margin, 0 the one of losses without a reference
     x = b.input("beta") * (_policy_margin(b) - a * _reference_margin(b))
     return Piece(x, f"with {a:g} of the reference's margin in x", "partref")
 
@@ -214,7 +214,7 @@ PREFERENCE_GRAMMAR = Grammar(
     margin_words="x = beta rho",
     margins=(
         (5.0, _plain),
-        (1.0, _partial_reference),
+        (2.5, _partial_reference),
         (0.6, _reference_free),
         (0.3, _centred),
         (0.3, _standardised),

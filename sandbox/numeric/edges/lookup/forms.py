@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
-from typing import Final
+from typing import Final, NamedTuple
 
 from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
@@ -25,12 +25,16 @@ from sandbox.numeric.edges.sites import Site
 
 MOST_ALTERNATIVES: Final = 96
 _ZERO: Final = 1e-9
+_NO_SHIFT: Final = (0.0, 0.0)
+_OVERFLOW: Final = 1e30
+"""Beyond it a number may become infinite in float32."""
 
 
-@dataclass(frozen=True, slots=True)
-class Linear:
+class Linear(NamedTuple):
     """A linear combination. `log_probs` are the coefficients of policy chosen, policy rejected, reference chosen and reference
     rejected; `others` those of other nodes' values. `size` is the largest constant that was added on the way: large ones round."""
+
+    # A tuple: vetting one loss makes hundreds, and a frozen dataclass takes three times as long to make.
 
     log_probs: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     constant: float = 0.0
@@ -40,24 +44,29 @@ class Linear:
     @property
     def shift(self) -> tuple[float, float]:
         """Change per nat when policy and reference are shifted together: of the chosen and of the rejected completion."""
-        a = self.log_probs
-        largest = max(map(abs, a))
+        a, b, c, d = self.log_probs
+        if not (a or b or c or d):
+            return _NO_SHIFT
+        largest = max(abs(a), abs(b), abs(c), abs(d))
         if not math.isfinite(largest):
             return (largest, largest)
-        first, second = a[0] + a[2], a[1] + a[3]
+        first, second = a + c, b + d
         least = _ZERO * largest
         return (first if abs(first) > least else 0.0, second if abs(second) > least else 0.0)
 
     @property
     def finite(self) -> bool:
         """Whether all its numbers are finite, in float32 too."""
-        numbers = (*self.log_probs, self.constant, *(k for _, k in self.others))
-        return all(abs(v) < 1e30 for v in numbers)
+        a, b, c, d = self.log_probs
+        if not (abs(a) < _OVERFLOW and abs(b) < _OVERFLOW and abs(c) < _OVERFLOW and abs(d) < _OVERFLOW):
+            return False
+        return abs(self.constant) < _OVERFLOW and all(abs(k) < _OVERFLOW for _, k in self.others)
 
     def times(self, factor: float) -> Linear:
         """The multiple."""
+        a, b, c, d = self.log_probs
         return Linear(
-            tuple(_product(a, factor) for a in self.log_probs),  # type: ignore[arg-type]
+            (_product(a, factor), _product(b, factor), _product(c, factor), _product(d, factor)),
             _product(self.constant, factor),
             tuple((n, k * factor) for n, k in self.others if factor != 0),
             self.size * abs(factor) if factor else 0.0,
@@ -65,18 +74,28 @@ class Linear:
 
     def plus(self, other: Linear) -> Linear:
         """The sum."""
-        mine = dict(self.others)
-        for n, k in other.others:
-            mine[n] = mine.get(n, 0.0) + k
-        cancelled = math.inf if any(k == 0 for k in mine.values()) else 0.0  # (q + h) - h is rounded if h is large
-        log_probs = tuple(a + b for a, b in zip(self.log_probs, other.log_probs, strict=True))
+        (a, b, c, d), (e, f, g, h) = self.log_probs, other.log_probs
+        others, cancelled = _sum_of_others(self.others, other.others)
         constant = self.constant + other.constant
         size = max(self.size, other.size, abs(constant), cancelled)
-        return Linear(log_probs, constant, tuple(sorted((n, k) for n, k in mine.items() if k)), size)  # type: ignore[arg-type]
+        return Linear((a + e, b + f, c + g, d + h), constant, others, size)
 
 
 Value = tuple[Linear, ...]
 """The alternatives of a value, each once."""
+
+
+def _sum_of_others(
+    mine: tuple[tuple[int, float], ...], other: tuple[tuple[int, float], ...]
+) -> tuple[tuple[tuple[int, float], ...], float]:
+    """The sum of two `others`, and the size of a constant that cancelled: (q + h) - h is rounded if h is large."""
+    if not other and all(k for _, k in mine):
+        return mine, 0.0
+    found = dict(mine)
+    for n, k in other:
+        found[n] = found.get(n, 0.0) + k
+    cancelled = math.inf if any(k == 0 for k in found.values()) else 0.0
+    return tuple(sorted((n, k) for n, k in found.items() if k)), cancelled
 
 
 def _product(a: float, b: float) -> float:
@@ -114,20 +133,37 @@ class Forms:
         return _distinct(a.plus(b.times(-1.0)).plus(_number(-site.offset)) for a, b in product(left, right))
 
 
-def forms_of(graph: VerifiedGraph, beta: float) -> Forms:
-    """The forms of all values of a preference loss at this beta."""
-    names = [a.name for a in contract_named(graph.contract).tensors]
-    made = _Maker(graph, names, beta)
+def forms_of(graph: VerifiedGraph, beta: float, known: Forms | None = None) -> Forms:
+    """The forms of all values of a preference loss at this beta. `known` are those at another beta: from them come the values that
+    do not depend on beta."""
+    tensors = [a.name for a in contract_named(graph.contract).tensors]
+    made, scaled = _Maker(graph, tensors, beta), reads_scalar(graph)
     for i, node in enumerate(graph.nodes):
-        made.add(i, node)
+        if known is not None and not scaled[i]:
+            made.take(i, known)
+        else:
+            made.add(i, node)
     return Forms(graph, made.values, made.curved, made.follows)
+
+
+def reads_scalar(graph: VerifiedGraph) -> list[bool]:
+    """For each node, whether it depends on an argument that is a Python number: beta."""
+    tensors = {a.name for a in contract_named(graph.contract).tensors}
+    found: list[bool] = []
+    for node in graph.nodes:
+        own = node.op == "input" and node.attrs["name"] not in tensors
+        found.append(own or any(found[a] for a in node.args))
+    return found
 
 
 def _distinct(values: Iterable[Linear]) -> Value:
     """Each alternative once, with the largest of its sizes."""
+    listed = tuple(values)
+    if len(listed) < 2:
+        return listed
     found: dict[object, Linear] = {}
-    for v in values:
-        key = (v.log_probs, v.constant, v.others)
+    for v in listed:
+        key = v[:3]  # all but the size
         if key not in found or found[key].size < v.size:
             found[key] = v
     return tuple(found.values())
@@ -139,14 +175,23 @@ class _Maker:
         self.values: list[Value] = []
         self.curved: list[bool] = []
         self.follows: list[bool] = []
+        self.keyed: list[bool] = []
+
+    def take(self, i: int, known: Forms) -> None:
+        """Take one more node over from the forms at another beta."""
+        self.values.append(known.values[i])
+        self.curved.append(known.curved[i])
+        self.follows.append(known.follows[i])
+        self.keyed.append(self._keyed(known.values[i]))
 
     def add(self, i: int, node: Node) -> None:
         """Derive the form of one more node."""
         self.curved.append(False)
         value = self._value(i, node)
-        keyed = any(any(v.shift) or not v.finite or any(self.curved[n] for n, _ in v.others) for v in value)
-        fixed = all(v.log_probs == (0.0,) * 4 and not v.others for v in value)
+        keyed = self._keyed(value)
+        fixed = not any(v.others or any(v.log_probs) for v in value)
         self.values.append(value)
+        self.keyed.append(keyed)
         self.follows.append(keyed or (fixed and any(self.follows[a] for a in node.args)))
 
     def _value(self, i: int, node: Node) -> Value:
@@ -178,7 +223,7 @@ class _Maker:
         """The form that refers to the node itself."""
         if not operands:
             return (Linear(others=((i, 1.0),)),)
-        keyed = any(self._keyed(v) for v in operands)
+        keyed = any(self.keyed[a] for a in node.args)
         if keyed and node.op in _STATISTICS and self._over_batch(node):
             bent = any(self.curved[n] for value in operands for v in value for n, _ in v.others)
             keyed = (bent or any(len(value) > 1 for value in operands)) and node.op in _SELECTING
@@ -186,7 +231,12 @@ class _Maker:
         return (Linear(others=((i, 1.0),)),)
 
     def _keyed(self, value: Value) -> bool:
-        return any(any(v.shift) or not v.finite or any(self.curved[n] for n, _ in v.others) for v in value)
+        curved = self.curved
+        for v in value:
+            first, second = v.shift
+            if first or second or not v.finite or (v.others and any(curved[n] for n, _ in v.others)):
+                return True
+        return False
 
     def _over_batch(self, node: Node) -> bool:
         dims = self.graph.types[node.args[0]].dims

@@ -84,7 +84,7 @@ class _Search:
     def forms(self, beta: float) -> Forms:
         """The forms of the loss's values at this beta."""
         if beta not in self._forms:
-            self._forms[beta] = forms_of(self.graph, beta)
+            self._forms[beta] = forms_of(self.graph, beta, next(iter(self._forms.values()), None))
         return self._forms[beta]
 
     def anything(self, beta: float) -> bool:

@@ -1,4 +1,4 @@
-"""Snapshot of an archive: all rows, read once in one transaction, and the values that several analyses derive from them."""
+"""The rows of an archive, read once in one transaction, and the values that several analyses derive from them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from analysis.final import Final, final_of
 from analysis.output.encode import one_line
 from analysis.recorded import baseline_among, graph_of, section, sessions_of
+from analysis.snapshot.seed_prints import SeedPrints
 from analysis.steering import Provenance, Steering, provenance_in
 from archive.errors import CorruptArchive
 from archive.query import Reader
@@ -29,15 +29,14 @@ from archive.records import (
     ParentRow,
     ProposalRow,
     RunRow,
-    Spending,
     VerdictRow,
 )
-from archive.spending import COSTS, spending_of
+from archive.spending import COSTS, Spending, spending_of
 from archive.sqlite.values import is_finite
 from archive.variants import VariantEvaluationRow, VariantRow
 from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
-from sandbox.identity.closeness import factor_between, readable
+from sandbox.identity.closeness import readable
 from sandbox.identity.relation import Relation
 from sandbox.verdicts.verdict import Fingerprint, VerdictStatus
 
@@ -97,16 +96,23 @@ class Snapshot:
     evaluations: tuple[EvaluationRow, ...]
     """Those of the run's own task, in order of ids."""
     events: tuple[EventRow, ...]
+    """Those that say more than the rows do (`Reader.telling_events`), or all of them, as `of` was asked."""
     spending: Spending
+    last_at: str = ""
+    """Time of the newest event, or of the start where there is none."""
     variants: tuple[VariantRow, ...] = ()
     """Edited forms of candidates, in order of ids."""
     variant_evaluations: tuple[VariantEvaluationRow, ...] = ()
 
     @classmethod
-    def of(cls, reader: Reader) -> Snapshot:
-        """All rows, read in one transaction. Raises ArchiveError."""
+    def of(cls, reader: Reader, *, every_event: bool = False) -> Snapshot:
+        """All rows, read in one transaction. Raises ArchiveError.
+
+        With `every_event`, also the events that only say that a row was written or changed. They are most of an archive's events.
+        """
         with reader.consistent():
-            run = reader.run()
+            reader.check_references()
+            run, newest = reader.run(), reader.newest_event()
             # If the package that provides the contract is not installed, graphs are left out.
             with suppress(ValueError):
                 contract_named(run.contract)
@@ -116,8 +122,9 @@ class Snapshot:
             findings: dict[int, list[FindingRow]] = {}
             for finding in reader.findings():
                 findings.setdefault(finding.candidate_id, []).append(finding)
-            proposals, evaluations, events = reader.proposals(), reader.evaluations(), reader.events()
-            snapshot = cls(
+            proposals, evaluations = reader.proposals(), reader.evaluations()
+            events = reader.events() if every_event else reader.telling_events()
+            return cls(
                 run=run,
                 candidates={row.id: row for row in reader.candidates()},
                 parents={child: tuple(edges) for child, edges in parents.items()},
@@ -127,32 +134,9 @@ class Snapshot:
                 evaluations=tuple(row for row in evaluations if row.task == run.task),
                 events=tuple(events),
                 spending=spending_of(proposals, evaluations, [event for event in events if event.kind in COSTS]),
+                last_at=newest.at if newest else run.created_at,
                 variants=tuple(reader.variants()),
                 variant_evaluations=tuple(reader.variant_evaluations()),
-            )
-        snapshot._check_references(reader.path)
-        return snapshot
-
-    def _check_references(self, path: Path) -> None:
-        """Raises CorruptArchive for a reference to a missing row. SQLite checks foreign keys on writing, not on reading."""
-        named = [("evaluation", row.candidate_id) for row in self.evaluations]
-        named += [("finding", candidate) for candidate in self.findings]
-        named += [("variant", row.candidate_id) for row in self.variants]
-        named += [("parent", id) for child, edges in self.parents.items() for id in (child, *(e.parent for e in edges))]
-        for verdict in self.verdicts.values():
-            named += [("verdict", id) for id in (verdict.candidate_id, verdict.duplicate_of) if id is not None]
-        recorded = {event.id for event in self.events}
-        asked = [("candidate", row.proposal_id) for row in self.candidates.values() if row.proposal_id is not None]
-        dangling = [(table, "candidate", id) for table, id in named if id not in self.candidates]
-        dangling += [(table, "proposal", id) for table, id in asked if id not in self.proposals]
-        dangling += [
-            ("proposal", "event", p.requested_event)
-            for p in self.proposals.values()
-            if p.requested_event not in recorded
-        ]
-        for table, what, id in dangling:
-            raise CorruptArchive(
-                f"{path}: a row of {table} refers to {what} {id}, which is not there; get a fresh copy of the archive"
             )
 
     def once(self, analysis: Callable[[Snapshot], T]) -> T:
@@ -297,21 +281,26 @@ class Snapshot:
             return refound
         if relation is not None:
             return one_line(relation.words)
-        if candidate not in self._relations:
-            self._relations[candidate] = self._related(candidate)
-        return self._relations[candidate]
+        return self._form(candidate)
+
+    def _form(self, candidate: int) -> str:
+        if candidate not in self._forms:
+            own = self._print(candidate)
+            self._forms[candidate] = self._seed_prints.form(own) if own is not None else ""
+        return self._forms[candidate]
+
+    def _print(self, candidate: int) -> Fingerprint | None:
+        """The fingerprint of a proposal."""
+        verdict = self.verdicts.get(candidate)
+        return readable(verdict.fingerprint) if verdict and self.is_proposal(candidate) else None
 
     @cached_property
-    def _relations(self) -> dict[int, str]:
+    def _forms(self) -> dict[int, str]:
         return {}
 
-    def _related(self, candidate: int) -> str:
-        if not self.is_proposal(candidate):
-            return ""
-        if (name := self._multiple_of(candidate)) is not None:
-            return f"{one_line(name, 48)} times a factor"
-        name = self._seed_keys.get(("beta_key", self._key(candidate, "beta_key")))
-        return "" if name is None else f"{one_line(name, 48)} at another beta"
+    @cached_property
+    def _seed_prints(self) -> SeedPrints:
+        return SeedPrints.of(self.seeds, self.verdicts)
 
     @cached_property
     def given(self) -> Mapping[int, Provenance]:
@@ -321,18 +310,8 @@ class Snapshot:
 
     def refound(self, candidate: int) -> str:
         """Which seed loss of the user a proposal is, times a factor or at another beta, in words; empty where it is none."""
-        verdict = self.verdicts.get(candidate)
-        own = readable(verdict.fingerprint) if verdict and self.is_proposal(candidate) else None
-        for id in self.given if own is not None else ():
-            given, name = self.verdicts.get(id), one_line(self.candidates[id].name, 48)
-            theirs = readable(given.fingerprint) if given else None
-            if theirs is None or own is None:
-                continue
-            if own.scale_key == theirs.scale_key or factor_between(own, theirs) is not None:
-                return f"{name} times a factor"
-            if own.beta_key == theirs.beta_key:
-                return f"{name} at another beta"
-        return ""
+        own = self._print(candidate) if self.given else None
+        return self._seed_prints.form(own, self.given) if own is not None else ""
 
     def by_person(self, candidate: int) -> bool:
         """Whether a person gave this loss to the run after its start."""
@@ -346,41 +325,15 @@ class Snapshot:
 
     def banned(self, candidate: int) -> bool:
         """Whether a person excluded a candidate from being a parent."""
+        if candidate in self.steering.banned or not self.steering.banned_descriptors:
+            return candidate in self.steering.banned
         verdict = self.verdicts.get(candidate)
         return self.steering.bans(candidate, (verdict.descriptors if verdict else None) or {})
-
-    def _multiple_of(self, candidate: int) -> str | None:
-        """The seed loss of which a candidate is a multiple. Compares the keys of the fingerprints, then their gradients: rounding
-        can give equal losses different keys."""
-        by_key = self._seed_keys.get(("scale_key", self._key(candidate, "scale_key")))
-        verdict = self.verdicts.get(candidate)
-        own = readable(verdict.fingerprint) if verdict else None
-        if by_key is not None or own is None:
-            return by_key
-        return next((name for name, other in self._seed_prints if factor_between(own, other) is not None), None)
-
-    @cached_property
-    def _seed_prints(self) -> list[tuple[str, Fingerprint]]:
-        found = ((row.name, self.verdicts.get(row.id)) for row in self.seeds)
-        prints = ((name, readable(verdict.fingerprint)) for name, verdict in found if verdict)
-        return [(name, own) for name, own in prints if own is not None]
 
     def caution(self, candidate: int) -> str:
         """Why no claim may be made for a proposal, in words; empty where claims are allowed."""
         noted = self.is_proposal(candidate) and any(f.rule == SINGLES_OUT for f in self.findings.get(candidate, ()))
         return CAUTION if noted else ""
-
-    @cached_property
-    def _seed_keys(self) -> Mapping[tuple[str, str | None], str]:
-        keys: dict[tuple[str, str | None], str] = {}
-        for kind in ("scale_key", "beta_key"):
-            keys |= {(kind, key): row.name for row in self.seeds if (key := self._key(row.id, kind)) is not None}
-        return keys
-
-    def _key(self, candidate: int, kind: str) -> str | None:
-        verdict = self.verdicts.get(candidate)
-        value = verdict.fingerprint.get(kind) if verdict and isinstance(verdict.fingerprint, Mapping) else None
-        return value if isinstance(value, str) else None
 
     def status(self, candidate: int) -> CandidateStatus:
         """Status of a candidate."""
@@ -424,7 +377,9 @@ class Snapshot:
 
 
 def _usable(verdict: VerdictRow | None) -> VerifiedGraph | None:
+    if verdict is None or verdict.graph is None:
+        return None
     try:
-        return graph_of(verdict) if verdict is not None and verdict.graph is not None else None
+        return graph_of(verdict)
     except CorruptArchive:
         return None

@@ -1,0 +1,5 @@
+"""Snapshot of an archive: its rows, read once, and the values that several analyses derive from them. No claims, no output."""
+
+from analysis.snapshot.rows import CAUTION, SINGLES_OUT, Arm, CandidateStatus, Snapshot
+
+__all__ = ["CAUTION", "SINGLES_OUT", "Arm", "CandidateStatus", "Snapshot"]
