@@ -90,6 +90,12 @@ class ReadAhead:
         return rows[id]
 
 
+STANDING = "standing"
+"""Key of the references of a request: reward estimate and share of each proposer when one was chosen, by name."""
+UNAVAILABLE = "unavailable"
+"""Key of the references of a request: names of the proposers that could not be asked when one was chosen."""
+
+
 def sessions_of(events: Iterable[EventRow]) -> list[tuple[int, Mapping[str, Any]]]:
     """Event id and configuration of each session, in order. Raises CorruptArchive for an event without a configuration."""
     return [(event.id, _settings(event)) for event in events if event.kind == EventKind.SESSION_STARTED]

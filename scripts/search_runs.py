@@ -96,7 +96,9 @@ async def _campaign(config: Config, info: TaskInfo, folder: Path, workers: Shari
         population.advance(reader)
         duplicates = DuplicateIndex.of(reader, vetter.same_loss, partial(population.graph, reader=reader))
         async with BuiltinProposer() as proposer:
-            await Campaign(config, archive, reader, population, duplicates, proposer, vetter, workers).run()
+            await Campaign(
+                config, archive, reader, population, duplicates, {"builtin": proposer}, vetter, workers
+            ).run()
 
 
 async def _trace(bench: Bench, config: Config, folder: Path, workers: SharingPool) -> RunTrace:

@@ -13,6 +13,7 @@ from pydantic_core import PydanticUndefined  # noqa: E402
 
 from evo.config import schema as config  # noqa: E402
 from evo.config.prompt_settings import PromptConfig  # noqa: E402
+from evo.config.proposer_settings import LLMConfig, ProposerConfig  # noqa: E402
 from evo.config.study_settings import SimplifySettings, TuneSettings  # noqa: E402
 from fitness.classification import options as classification  # noqa: E402
 from fitness.preference import options as preference_options  # noqa: E402
@@ -31,7 +32,8 @@ PAGES: dict[str, Sections] = {
     },
     "docs/configuration.md": {
         "Top level": config.Config,
-        "llm": config.LLMConfig,
+        "llm": LLMConfig,
+        "proposers, each: the keys of llm, and": ProposerConfig,
         "prompt": PromptConfig,
         "budget": config.BudgetConfig,
         "search": config.SearchConfig,
@@ -51,8 +53,9 @@ def tables(sections: Sections) -> str:
 
 def _table(section: type[BaseModel]) -> str:
     rows = ["option | default | meaning", "--- | --- | ---"]
+    own = section.__annotations__ if issubclass(section, LLMConfig) else section.model_fields
     for name, field in section.model_fields.items():
-        if field.description:
+        if name in own and field.description:
             default = {} if field.default_factory is dict else field.default
             rows.append(f"`{name}` | {_default(default)} | {_escaped(field.description)}")
     return "\n".join(rows) + "\n"

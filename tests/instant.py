@@ -133,7 +133,7 @@ class InstantRun:
 
     def config(self, **changes: Any) -> Config:
         small = {
-            "task": "instant", "workers": 1, "seeds": ["dpo"], "fitness": self.options,
+            "task": "instant", "workers": 1, "proposer": "openai", "seeds": ["dpo"], "fitness": self.options,
             "ladder": {"finalists": 0, "contenders": 0}, "search": {"in_flight": 1},
         }  # fmt: skip
         return parse_config({**small, **self.settings, **changes})
@@ -160,7 +160,9 @@ class InstantRun:
                 EventKind.SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()}
             )
             duplicates, population = DuplicateIndex.of(reader, self.vetter.same_loss), Population(config, info, 1)
-            campaign = Campaign(config, archive, reader, population, duplicates, proposer, self.vetter, self.workers)
+            campaign = Campaign(
+                config, archive, reader, population, duplicates, {"openai": proposer}, self.vetter, self.workers
+            )
             begun(campaign)
             if until is None:
                 return await campaign.run()

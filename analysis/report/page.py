@@ -37,6 +37,7 @@ from analysis.report.data import (
     refusals,
     warnings,
 )
+from analysis.report.proposers import proposer_rows
 from analysis.snapshot import Snapshot
 from analysis.wording import arm_name, display_name
 from archive.disk.files import require_regular
@@ -96,6 +97,7 @@ def render(snapshot: Snapshot, run_dir: Path, *, pictures: bool = True) -> str:
             rungs=snapshot.rungs,
             leaders=chosen,
             operators=operator_rows(snapshot),
+            proposers=proposer_rows(snapshot),
             phases=phase_sentences(snapshot),
             refusals=refusals(snapshot),
             failures=failures(snapshot),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,22 +19,22 @@ from archive.query import Reader
 from archive.records import PERSON, CandidateRow, EventKind, Origin, ProposalRow
 from archive.store import Archive
 from evo.campaign import backlog
+from evo.campaign.asking.endpoint_monitor import EndpointMonitor, outcome_of
+from evo.campaign.asking.proposers import Proposers
+from evo.campaign.asking.recorder import AttemptRecorder, BudgetReached, PendingRequest, record_candidate
 from evo.campaign.deferred_failures import DeferredFailures
-from evo.campaign.endpoint_monitor import EndpointMonitor, outcome_of
 from evo.campaign.final_setup import final_event, published_arms, relations_of, with_fresh_seeds
 from evo.campaign.injections import Injections
-from evo.campaign.recorder import AttemptRecorder, BudgetReached, PendingRequest, record_candidate
 from evo.campaign.stop_rules import why_stopped
 from evo.campaign.training import TaskUnusable, cancel, train_and_record
 from evo.campaign.variants.study import StudyProposer
 from evo.config.schema import Config
 from evo.proposing.propose import Proposer
-from evo.proposing.request import Request, request_for
+from evo.proposing.request import Request
 from evo.proposing.studies import STUDY
 from evo.search.budget import NO_COST, Cost, Spent, exceeded_limit
 from evo.search.budget_split import reserved_for_final
 from evo.search.duplicates import DuplicateIndex
-from evo.search.estimate import requests_at_once
 from evo.search.operators import STUDIES
 from evo.search.population import Population
 from fitness.chat.errors import LLMError
@@ -67,7 +67,8 @@ class Campaign:
     reader: Reader
     population: Population
     duplicates: DuplicateIndex
-    proposer: Proposer
+    asked: Mapping[str, Proposer]
+    """The proposers by name."""
     vetter: VetPool
     workers: WorkerPool
     phase: Phase = Phase.PREPARING
@@ -88,13 +89,15 @@ class Campaign:
     spent_before: Spent = field(default_factory=Spent)
     """What earlier sessions spent."""
     monitor: EndpointMonitor = field(default_factory=EndpointMonitor)
-    """Decides when the proposer's endpoint has failed too often."""
+    """Decides when proposals have failed too often."""
+    proposers: Proposers = field(init=False)
     deferred: DeferredFailures = field(init=False)
     studies: StudyProposer = field(init=False)
     task_error: str | None = None  # why the task cannot be used
 
     def __post_init__(self) -> None:
         self.deferred = DeferredFailures(self.archive, self.reader, self.population)
+        self.proposers = Proposers.of(self.config, self.asked, self.population, self.monitor, self.requests)
         self.studies = StudyProposer(
             self.archive, self.reader, self.vetter, self.workers, self.config.search, self.population.rungs[0],
             lambda: self._blocked(self._first_cost, self.final_reserve),
@@ -133,7 +136,7 @@ class Campaign:
     async def candidate(self, step: int) -> None:
         """Pipeline of one candidate. Each step records its result before the next step starts."""
         with self._training_reserved():
-            request = self.select(step)
+            request = await self.select(step)
             reply = await self.propose(request)
             candidate = self.admit(reply)
             job = await self.vet_and_record(candidate)
@@ -156,10 +159,13 @@ class Campaign:
 
     # ---- the steps -----------------------------------------------------------------------------------------------
 
-    def select(self, step: int) -> Request:
-        """Select the operator and the parents of a step from the results recorded so far."""
-        prompted = self.proposer.endpoint is not None
-        return request_for(self.population.advance(self.reader), step, self.reader, prompted=prompted)
+    async def select(self, step: int) -> Request:
+        """Select operator, parents and proposer of a step from the results recorded so far, once the proposer has a place."""
+        self.calls[step] = Cost(proposals=1)
+        try:
+            return await self.proposers.chosen(step, self.reader)
+        finally:
+            del self.calls[step]
 
     async def propose(self, request: Request) -> ProposalRow | None:
         """Ask the proposer for a loss. Returns None without a reply.
@@ -167,8 +173,9 @@ class Campaign:
         The request is committed before it is sent, and the reply before it is parsed.
         """
         blocked = partial(self._attempt_blocked, request.step)
-        proposer = self.studies if request.operator in STUDIES else self.proposer
-        recorder = AttemptRecorder(self.archive, proposer, request, blocked, self.monitor.tell_once)
+        proposer = self.studies if request.operator in STUDIES else self.asked[request.proposer]
+        monitor = self.proposers.monitor_of(request.proposer)
+        recorder = AttemptRecorder(self.archive, proposer, request, blocked, monitor.tell_once)
         cost = Cost(1, 0, *proposer.worst_case(request))
         self.largest_call = max(self.largest_call, cost, key=lambda c: (c.tokens, c.usd))
         if self._blocked(cost, self.final_reserve):
@@ -180,8 +187,9 @@ class Campaign:
             self.archive.receive_proposal(
                 recorder.proposal, reply.text, reply.tokens_in, reply.tokens_out, reply.usd, reply.seconds
             )
+            self.proposers.answered(request.step, reply.seconds)
         except LLMError as error:
-            self.monitor.failed(request.step, error)
+            monitor.failed(request.step, error)
             return None
         except (BudgetReached, TaskUnusable) as why:
             recorder.gave_up(str(why))
@@ -191,9 +199,10 @@ class Campaign:
             recorder.cut_off()
             raise
         finally:
-            del self.calls[request.step], self.requests[request.step]
-        if proposer is self.proposer:
-            self.monitor.replied(reply.text)
+            del self.calls[request.step]
+            self.proposers.left(request.step)
+        if proposer is not self.studies:
+            monitor.replied(reply.text)
         return self.reader.proposal(recorder.proposal)
 
     def admit(self, proposal: ProposalRow | None) -> CandidateRow | None:
@@ -202,7 +211,8 @@ class Campaign:
             return None
         found = record_candidate(self.archive, proposal, self.population.info.contract)
         if proposal.proposer not in (PERSON, STUDY):
-            self.monitor.read(proposal.step, None if isinstance(found, int) else found.message)
+            monitor = self.proposers.monitor_of(proposal.proposer)
+            monitor.read(proposal.step, None if isinstance(found, int) else found.message)
         return self.reader.candidate(found) if isinstance(found, int) else None
 
     async def vet(self, candidate: CandidateRow) -> Verdict:
@@ -262,7 +272,7 @@ class Campaign:
             while True:
                 begun |= {asyncio.create_task(self.vet_and_train(c)) for c in map(self.admit, injections.take()) if c}
                 begun |= {training for job in self._due_in_search() if (training := self._begin(job))}
-                while (limit := self._limit()) is None and len(candidates) < self.at_once:
+                while (limit := self._limit()) is None and len(candidates) < self.proposers.at_once:
                     candidates.add(asyncio.create_task(self.candidate(next(steps))))
                     await asyncio.sleep(0)  # lets the task reserve its cost before the limit is checked again
                 if not begun and not candidates:
@@ -290,13 +300,6 @@ class Campaign:
             await asyncio.gather(*(self.train(job) for job in jobs))
 
     @property
-    def at_once(self) -> int:
-        """Maximum number of candidates in progress. With more of them, parents would be selected from older results."""
-        set_to = 1 if self.config.search.chat else self.config.search.in_flight
-        longest = self.config.llm.timeout_seconds
-        return set_to or requests_at_once(self.population.workers, self.population.ledger, longest)
-
-    @property
     def seconds(self) -> float:
         """Running time of the campaign over all sessions, seconds."""
         return self.spent_before.seconds + time.monotonic() - self.began
@@ -320,7 +323,7 @@ class Campaign:
         """Why work that costs `wanted` may not start while `reserved` is kept free; None if it may."""
         used = self.used
         exceeded = exceeded_limit(self.config.budget, used, self.under_way(used) + reserved, wanted)
-        return self.task_error or self.monitor.ended or exceeded
+        return self.task_error or self.proposers.ended or exceeded
 
     def _limit(self) -> str | None:
         """Why no further proposal may be requested; None if one may. A proposal needs budget for its first training too."""
@@ -332,8 +335,8 @@ class Campaign:
         if self._limit():
             return NO_COST
         wanted = self.config.budget.proposals
-        left = self.at_once if wanted is None else wanted - self.used.proposals - len(self.calls)
-        return self._first_cost.times(max(0, min(self.at_once - self.reserved_trainings, left)))
+        left = self.proposers.at_once if wanted is None else wanted - self.used.proposals - len(self.calls)
+        return self._first_cost.times(max(0, min(self.proposers.at_once - self.reserved_trainings, left)))
 
     def _due_in_search(self) -> list[Job]:
         """The trainings that the ladder asks for now. They leave budget for the first trainings of proposals and for the final."""
@@ -387,6 +390,6 @@ class Campaign:
             self.calls[step] = cost
 
     def _raise_if_stopped(self) -> None:
-        if stopped := self.task_error or self.monitor.ended:
+        if stopped := self.task_error or self.proposers.ended:
             raise CampaignStopped(stopped)
         self.deferred.record()

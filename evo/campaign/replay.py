@@ -14,12 +14,13 @@ from archive.errors import CorruptArchive
 from archive.query import Reader
 from archive.records import PERSON, EventKind, ProposalRow
 from evo.campaign.variants.study import repeated
+from evo.config.proposer_settings import BUILTIN
 from evo.config.rundir import RunDir
 from evo.config.schema import Config, ConfigError, parse_config
 from evo.proposing.llm.client import AttemptObserver
 from evo.proposing.prompting import BUILT_IN, Templates, kept
-from evo.proposing.propose import BUILTIN, BuiltinProposer, proposed_graph
-from evo.proposing.request import Request, request_for
+from evo.proposing.propose import BuiltinProposer, proposed_graph
+from evo.proposing.request import Request, request_for, unavailable_at
 from evo.proposing.studies import STUDY, VERSION
 from evo.search.population import Population
 from fitness.chat.errors import LLMError
@@ -57,7 +58,8 @@ def replay_run(rundir: RunDir, task: str | None = None) -> Replayed:
         rows, templates = ReadAhead(reader), [BUILT_IN, *kept(rundir.templates)]
         for proposal in proposals:
             population.config = _config_at(configs, proposal.requested_event)
-            request = request_for(population.advance(reader, proposal.seen_event, rows), proposal.step, reader)
+            state = population.advance(reader, proposal.seen_event, rows)
+            request = request_for(state, proposal.step, reader, unavailable=unavailable_at(proposal))
             if proposal.proposer == STUDY:
                 differences += _of_study(proposal, request, population, reader)
             else:
@@ -102,9 +104,11 @@ def _config_at(configs: list[tuple[int, Config]], event: int) -> Config:
 
 def _choice(step: str, proposal: ProposalRow, request: Request) -> str | None:
     """The difference between the choice of a step and the recorded one; None if they are the same."""
-    if request.operator == proposal.operator and request.references == proposal.references:
+    chosen = request.operator, request.proposer, request.references
+    recorded = proposal.operator, proposal.proposer, proposal.references
+    if chosen == recorded:
         return None
-    return f"{step}: chose {request.operator} {request.references}, recorded {proposal.operator} {proposal.references}"
+    return f"{step}: chose {' '.join(map(str, chosen))}, recorded {' '.join(map(str, recorded))}"
 
 
 def _differences(proposal: ProposalRow, request: Request, templates: Sequence[Templates]) -> list[str]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -17,6 +17,7 @@ from archive.disk.files import read_bounded
 from archive.errors import UnsafeFile
 from evo.config.old_keys import given_twice, key_of_today, with_keys_of_today
 from evo.config.prompt_settings import PromptConfig
+from evo.config.proposer_settings import OPENAI, LLMConfig, ProposerConfig, unlike
 from evo.config.study_settings import SimplifySettings, TuneSettings
 from evo.config.yaml_values import LONGEST, YAMLFault, load_yaml
 from fitness.schedule.settings import LadderSettings
@@ -33,42 +34,8 @@ class ConfigError(Exception):
     """The configuration cannot be used. The message names the keys."""
 
 
-DEFAULT_MODEL = "gpt-4.1-mini"
-
-
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class LLMConfig(_Frozen):
-    """The language model that proposes. Used if `base_url` or `model` is set; an API key in the environment alone has no effect."""
-
-    base_url: str | None = Field(
-        None, description="address of an OpenAI-compatible endpoint, e.g. http://localhost:8000/v1"
-    )
-    model: str | None = Field(None, description=f"model name as the endpoint knows it; null: {DEFAULT_MODEL}")
-    api_key_env: str = Field(
-        "OPENAI_API_KEY", description="environment variable that holds the key; never written anywhere"
-    )
-    temperatures: tuple[float, ...] = Field(
-        (0.7, 1.0), min_length=1, description="sampling temperatures that a bandit chooses from"
-    )
-    max_tokens: int = Field(4096, ge=64, description="largest number of tokens in one reply")
-    context_tokens: int | None = Field(
-        None,
-        ge=512,
-        description="the model's context, tokens of prompt and reply together: longer prompts are shortened; null: only after the "
-        "endpoint has refused one as too long",
-    )
-    reply: Literal["json", "lines", "fenced"] = Field(
-        "json",
-        description="form of a reply: a JSON object that the endpoint enforces (json), the same with the code as a list of lines "
-        "(lines, for small models that lose line breaks), or a code block without enforcement (fenced)",
-    )
-    timeout_seconds: float = Field(120.0, gt=0, description="longest wait for one reply, seconds")
-    attempts: int = Field(4, ge=1, le=20, description="tries per request on 429, 5xx, timeouts and broken connections")
-    usd_per_million_in: float | None = Field(None, ge=0, description="price of a million prompt tokens, USD")
-    usd_per_million_out: float | None = Field(None, ge=0, description="price of a million reply tokens, USD")
 
 
 Unlimited = Literal["unlimited"]
@@ -164,7 +131,8 @@ class SearchConfig(_Frozen):
     )
     bandit: bool = Field(
         True,
-        description="whether operators and temperatures whose proposals did well are chosen more often; false: fixed weights",
+        description="whether operators, proposers and temperatures whose proposals did well are chosen more often; false: fixed "
+        "weights",
     )
     thompson: bool = Field(
         True,
@@ -181,9 +149,9 @@ class SearchConfig(_Frozen):
     in_flight: int | None = Field(
         None,
         ge=1,
-        description="proposals in progress at once, and so requests; null: the number of workers plus one, and as many more (up to "
-        "four for each worker) as the measured times of replies and trainings need to keep the workers busy; 1 for a server that "
-        "answers one request at a time",
+        description="proposals in progress at once, and so requests; null: the number of workers plus one for each endpoint, and "
+        "as many more (up to four for each worker) as the measured times of replies and trainings need to keep the workers busy; 1 "
+        "for a server that answers one request at a time",
     )
     give_up_after: int | None = Field(
         50,
@@ -225,8 +193,10 @@ class Config(_Frozen):
         description="the seed loss that claims are made against and that the final tunes; null: dpo or cross_entropy if seeds "
         "has it, else the first; cannot change once a run has begun",
     )
-    proposer: Literal["auto", "builtin", "openai"] = Field(
-        "auto", description="auto: openai if llm.base_url or llm.model is set, else builtin"
+    proposer: Literal["auto", "builtin", "openai", "mixed"] = Field(
+        "auto",
+        description="builtin: genetic programming; openai: the language models of llm or proposers; mixed: both; auto: openai if "
+        "llm.base_url, llm.model or proposers is set, else builtin",
     )
     refuse_notes: tuple[str, ...] = Field(
         (),
@@ -234,6 +204,11 @@ class Config(_Frozen):
         "[] accepts all that the sandbox accepts",
     )
     llm: LLMConfig = LLMConfig()
+    proposers: tuple[ProposerConfig, ...] | None = Field(
+        None,
+        min_length=1,
+        description="several language models, each a record with a name and the keys of llm (docs/llm.md); null: the one of llm",
+    )
     prompt: PromptConfig = PromptConfig()
     budget: BudgetConfig = BudgetConfig()
     search: SearchConfig = SearchConfig()
@@ -253,6 +228,33 @@ class Config(_Frozen):
         gt=0,
         description="longest training with one seed, seconds; null: 20 times the rung's estimate, 2 minutes at least",
     )
+
+    @property
+    def asks_a_model(self) -> bool:
+        """Whether language models propose. Only the configuration decides: an API key in the environment alone causes no cost."""
+        named = self.llm.named or self.proposers is not None
+        return self.proposer in (OPENAI, "mixed") or (self.proposer == "auto" and named)
+
+    @property
+    def endpoints(self) -> Mapping[str, LLMConfig]:
+        """The language models by name, in order; those that may be asked if `asks_a_model`."""
+        return {p.name: p for p in self.proposers} if self.proposers else {OPENAI: self.llm}
+
+    @property
+    def asks_the_builtin(self) -> bool:
+        """Whether the built-in proposer is among those that selection chooses from."""
+        return self.proposer == "mixed" or not self.asks_a_model
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if self.proposers is not None and self.llm.named:
+            raise ValueError("llm and proposers are both set; put the model of llm into proposers, or remove proposers")
+        return self
+
+    @field_validator("proposers")
+    @classmethod
+    def _names(cls, value: tuple[ProposerConfig, ...] | None) -> tuple[ProposerConfig, ...] | None:
+        return None if value is None else tuple(unlike(value))
 
     @model_validator(mode="before")
     @classmethod
@@ -389,7 +391,11 @@ def _override(data: dict[str, Any], override: str) -> None:
     place = data
     for part in path:
         inner = place.setdefault(part, {})
+        if part == "proposers" and isinstance(inner, list):  # a record is named by its name
+            inner = {one.get("name"): one for one in inner if isinstance(one, dict)}
         if not isinstance(inner, dict):
             raise ConfigError(f"--set {override}: {part} is a value, not a section")
         place = inner
+    if path == ["proposers"]:
+        raise ConfigError(f"--set {override}: write proposers.NAME.KEY=VALUE, or proposers=[...]")
     place[last] = value

@@ -13,9 +13,9 @@ from analysis.compare.found import Grid
 from analysis.compare.runs import Run, flat
 from analysis.snapshot import Snapshot
 from archive.query import Reader
+from evo.config.proposer_settings import BUILTIN, OPENAI
 from evo.config.rundir import RunDirError, existing_run
-from evo.config.schema import ConfigError, parse_config
-from evo.proposing.propose import BUILTIN, OPENAI, asks_a_model
+from evo.config.schema import Config, ConfigError, parse_config
 from evo.search.selection.members import Member, SelectionSettings, cell
 
 
@@ -44,8 +44,15 @@ def settings_of(recorded: Mapping[str, Any]) -> dict[str, Any]:
         config = parse_config(recorded)
     except ConfigError:
         return flat(recorded)
-    resolved = {**config.model_dump(mode="json"), "proposer": OPENAI if asks_a_model(config) else BUILTIN}
+    resolved = {**config.model_dump(mode="json"), "proposer": _proposer(config)}
     return flat(resolved)
+
+
+def _proposer(config: Config) -> str:
+    """The proposer of a configuration, with what `auto` stands for."""
+    if config.proposer != "auto":
+        return config.proposer
+    return OPENAI if config.asks_a_model else BUILTIN
 
 
 def grid() -> Grid:

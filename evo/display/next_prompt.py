@@ -15,11 +15,11 @@ from archive.query import Reader
 from archive.records import STUDIES, EventKind
 from evo.campaign.backlog import open_steps
 from evo.campaign.replay import task_of_run
+from evo.config.proposer_settings import BUILTIN
 from evo.config.rundir import NotInRun, RunDir
 from evo.config.schema import Config, parse_config
 from evo.proposing.briefing import prompt_of
 from evo.proposing.prompting import BUILT_IN, Templates, kept
-from evo.proposing.propose import asks_a_model
 from evo.proposing.request import Request, request_for
 from evo.search.population import Population
 from fitness.chat.request import Message, tokens_bound
@@ -82,8 +82,11 @@ def _as_text(config: Config, request: Request, messages: Sequence[Message]) -> s
         f"Step {request.step}: {request.template} of {parents}, temperature {request.temperature:g}. "
         f"About {_tokens(messages)} tokens, at most {tokens_bound(messages)}.",
     ]
-    if not asks_a_model(config):
-        lines.append("The run's proposer is the built-in one, which gets this request as data, not as text.")
+    if request.proposer == BUILTIN:
+        which = "This step's" if config.asks_a_model else "The run's"
+        lines.append(f"{which} proposer is the built-in one, which gets this request as data, not as text.")
+    elif config.proposers is not None:
+        lines.append(f"For the proposer {request.proposer}.")
     return "\n".join([*lines, *(f"--- {m.role}\n{block(m.content)}" for m in messages), "---"])
 
 

@@ -18,8 +18,8 @@ from analysis.steering import shown_value
 from analysis.wording import columns, display_name, notes_on
 from archive.query import Reader
 from archive.records import PERSON, STUDIES, CandidateRow, Curves, EvaluationRow, ProposalRow, ProposalState
+from evo.config.proposer_settings import BUILTIN
 from evo.config.rundir import NotInRun, RunDir
-from evo.proposing.propose import BUILTIN
 from fitness.training.curves import thinned
 from sandbox.contracts.contract import CONTRACTS, contract_named
 from sandbox.graph.loss_graph import VerifiedGraph

@@ -13,6 +13,7 @@ from analysis.claims.table import final_lines
 from analysis.lineage import rungs
 from analysis.output.encode import one_line
 from analysis.report.data import steered, studied
+from analysis.report.proposers import proposer_rows
 from analysis.snapshot import Arm, CandidateStatus, Snapshot
 from analysis.wording import count, display_name, duration
 from archive.disk.files import require_regular
@@ -77,6 +78,7 @@ def status_text(rundir: RunDir) -> str:
         "Candidates: " + ", ".join(f"{counts[s]} {s}" for s in CandidateStatus if counts[s]),
         f"Trainings: {spending.evaluations} done, {spending.evaluation_seconds:.0f} s of training",
         _proposals(snapshot),
+        *_proposers(snapshot),
         *_judges(spending),
         *(f"{name.capitalize()}: {value}" for name, value in (*studied(snapshot), *steered(snapshot)) if value),
         "",
@@ -101,6 +103,19 @@ def _proposals(snapshot: Snapshot) -> str:
         else []
     )
     return ", ".join(parts)
+
+
+def _proposers(snapshot: Snapshot) -> list[str]:
+    """A line for each proposer; none if the run has only one."""
+    lines = []
+    for row in proposer_rows(snapshot):
+        parts = [f"{row.proposals} requested, {row.replies} answered, {row.accepted} new and accepted"]
+        parts += [f"reward {row.reward:.2f}"] if row.reward is not None else []
+        parts += [f"share {row.share:.0%}"] if row.share is not None else []
+        parts += [f"{row.usd:.4f} USD"] if row.usd is not None else []
+        model = f" ({one_line(', '.join(row.models))})" if row.models else ""
+        lines.append(f"Proposer {one_line(row.name)}{model}: {', '.join(parts)}, {row.seconds:.1f} s per reply")
+    return lines
 
 
 def _judges(spending: Spending) -> list[str]:

@@ -9,8 +9,8 @@ from datetime import datetime
 
 from analysis.output.encode import one_line
 from archive.records import EventKind, EventRow
+from evo.campaign.asking.recorder import PendingRequest
 from evo.campaign.loop import Campaign, Phase
-from evo.campaign.recorder import PendingRequest
 from evo.display.log_lines import refused
 from evo.search.budget_split import most_study_trainings
 from evo.search.estimate import Pace, Workload, proposals_left, remaining_work, seconds, whole_run
@@ -130,7 +130,7 @@ class Watch:
         if work is not None:
             now = time.monotonic()
             oldest = max((now - request.began for request in campaign.requests.values()), default=0.0)
-            needed = seconds(work, self.pace, population.info, population.workers, campaign.at_once, oldest)
+            needed = seconds(work, self.pace, population.info, population.workers, campaign.proposers.at_once, oldest)
             share = 1.0 if trainings is None or work.trainings <= trainings else trainings / work.trainings
             limits.append(needed * share)
         elif trainings is not None:

@@ -48,8 +48,11 @@ def messages(
 
 
 def prompt_of(request: Request, config: Config, templates: Templates) -> list[Message]:
-    """The prompt of a request as a configuration would have it sent, for an endpoint that supports its reply format."""
-    llm = config.llm
+    """The prompt of a request as a configuration would have it sent, for an endpoint that supports its reply format.
+
+    For a request to the built-in proposer: as the first language model would get it.
+    """
+    llm = config.endpoints.get(request.proposer) or next(iter(config.endpoints.values()))
     most = None if llm.context_tokens is None else max(0, llm.context_tokens - llm.max_tokens)
     return messages(request, ReplyFormat(llm.reply), templates, switches(config.prompt), most)
 

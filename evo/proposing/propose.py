@@ -16,7 +16,8 @@ from typing import Any, Protocol, Self
 
 from analysis.recorded import refusing
 from archive.records import PERSON
-from evo.config.schema import DEFAULT_MODEL, Config
+from evo.config.proposer_settings import BUILTIN, DEFAULT_MODEL, OPENAI, LLMConfig
+from evo.config.schema import Config
 from evo.proposing import genetic
 from evo.proposing.briefing import checked, messages, switches
 from evo.proposing.llm.client import AttemptObserver, LLMClient, Prompt, Reply
@@ -34,7 +35,6 @@ from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.nodes import GraphError
 from sandbox.graph.printers import to_python
 
-BUILTIN, OPENAI = "builtin", "openai"
 OWN = (BUILTIN, STUDY)
 """Proposers of our own code, whose replies hold graphs."""
 GRAMMAR = f"genetic-{genetic.VERSION}"
@@ -81,38 +81,64 @@ class Proposer(Protocol):
     ) -> None: ...
 
 
-def asks_a_model(config: Config) -> bool:
-    """Whether a language model proposes. Only the configuration decides: an API key in the environment alone causes no cost."""
-    return config.proposer == OPENAI or (config.proposer == "auto" and bool(config.llm.base_url or config.llm.model))
-
-
 def templates(config: Config, contract: str) -> dict[str, str]:
     """`Proposer.template` by operator, for the manifest of a run."""
-    if not asks_a_model(config):
+    if not config.asks_a_model:
         return {operator.name: GRAMMAR for operator in OPERATORS}
-    chosen = Templates.of(config.prompt.templates)
-    return {operator.name: chosen.hash(operator.prompt, contract_named(contract)) for operator in OPERATORS}
+    chosen, of = Templates.of(config.prompt.templates), contract_named(contract)
+    return {o.name: GRAMMAR if o.prompt is None else chosen.hash(o.prompt, of) for o in OPERATORS}
 
 
-def make_proposer(config: Config, environ: Mapping[str, str] = os.environ) -> tuple[Proposer, str]:
-    """The proposer of the configuration, and one line that says which it is and why. Raises LLMError, TemplateFault."""
-    llm = config.llm
-    if asks_a_model(config):
+def section_of(name: str) -> str:
+    """The section of the configuration that names a language model; error messages refer to its options."""
+    return "llm" if name == OPENAI else f"proposers.{name}"
+
+
+def make_proposers(config: Config, environ: Mapping[str, str] = os.environ) -> dict[str, Proposer]:
+    """The proposers of the configuration by name. Among them is the built-in one, for operators that no model is asked for.
+
+    Raises LLMError, TemplateFault.
+    """
+    found: dict[str, Proposer] = {}
+    if config.asks_a_model:
         templates = checked(Templates.of(config.prompt.templates))
-        endpoint = Endpoint.resolve(
-            llm.model or DEFAULT_MODEL,
-            base_url=llm.base_url,
-            key_variable=llm.api_key_env,
-            environ=environ,
-            timeout=llm.timeout_seconds,
-            max_tokens=llm.max_tokens,
-            prices=Prices(llm.usd_per_million_in, llm.usd_per_million_out),
-        )
-        proposer = ModelProposer(
-            endpoint, Retry(attempts=llm.attempts), templates, switches(config.prompt),
-            reply_format=ReplyFormat(llm.reply), context_tokens=llm.context_tokens,
-        )  # fmt: skip
-        return proposer, f"Proposer: {endpoint.model} at {endpoint.where.place}."
+        for name, llm in config.endpoints.items():
+            found[name] = _model_proposer(name, llm, config, templates, environ)
+    return found | {BUILTIN: BuiltinProposer()}
+
+
+def _model_proposer(
+    name: str, llm: LLMConfig, config: Config, templates: Templates, environ: Mapping[str, str]
+) -> ModelProposer:
+    endpoint = Endpoint.resolve(
+        llm.model or DEFAULT_MODEL,
+        base_url=llm.base_url,
+        key_variable=llm.api_key_env,
+        environ=environ,
+        timeout=llm.timeout_seconds,
+        max_tokens=llm.max_tokens,
+        prices=Prices(llm.usd_per_million_in, llm.usd_per_million_out),
+        reasoning_effort=llm.reasoning_effort,
+        extra_body=llm.extra_body,
+        section=section_of(name),
+    )
+    return ModelProposer(
+        endpoint, Retry(attempts=llm.attempts), templates, switches(config.prompt), name=name,
+        reply_format=ReplyFormat(llm.reply), context_tokens=llm.context_tokens, concurrency=llm.concurrency,
+    )  # fmt: skip
+
+
+def which_proposers(config: Config, proposers: Mapping[str, Proposer], environ: Mapping[str, str] = os.environ) -> str:
+    """One line that says which proposers a run has, and why."""
+    llm = config.llm
+    if config.asks_a_model:
+        models = [f"{e.model} at {e.where.place}" for p in proposers.values() if (e := p.endpoint)]
+        if config.proposers is not None:
+            given = zip(config.proposers, models, strict=True)
+            models = [f"{one.name} ({model}, weight {one.weight:g})" for one, model in given]
+        if config.asks_the_builtin:
+            models.append("built-in genetic programming" + " (builtin, weight 1)" * (config.proposers is not None))
+        return f"Proposer{'s' * (len(models) > 1)}: {', '.join(models)}."
     line = "Proposer: built-in genetic programming."
     there = [name for name in (llm.api_key_env, "OPENAI_BASE_URL") if environ.get(name)]
     if config.proposer == "auto" and there:
@@ -122,7 +148,7 @@ def make_proposer(config: Config, environ: Mapping[str, str] = os.environ) -> tu
         )
     elif config.proposer == "auto":
         line += " No endpoint is configured (llm.base_url or llm.model)."
-    return BuiltinProposer(), line
+    return line
 
 
 def read_reply(proposer: str, reply: str, contract: str) -> Suggestion | Unusable:
@@ -174,8 +200,6 @@ class BuiltinProposer:
 class ModelProposer:
     """A language model behind an OpenAI-compatible endpoint."""
 
-    name = OPENAI
-
     def __init__(
         self,
         endpoint: Endpoint,
@@ -183,12 +207,15 @@ class ModelProposer:
         templates: Templates = BUILT_IN,
         switches: Switches = EVERYTHING,
         *,
+        name: str = OPENAI,
         reply_format: ReplyFormat = ReplyFormat.JSON,
         context_tokens: int | None = None,
+        concurrency: int | None = None,
     ) -> None:
+        self.name = name
         self.endpoint: Endpoint | None = endpoint
         self.templates = templates
-        self._client = LLMClient(endpoint, retry, reply_format, context_tokens)
+        self._client = LLMClient(endpoint, retry, reply_format, context_tokens, concurrency)
         self._switches = switches
         self._written: tuple[Request, ReplyFormat, int | None, list[Message]] | None = None
         """The prompt that was written last."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from random import Random
 from typing import Any
 
-from analysis.recorded import refusing
+from analysis.recorded import STANDING, UNAVAILABLE, refusing
 from archive.query import Reader
-from archive.records import EvaluationRow, FindingRow, Operator, Role
+from archive.records import EvaluationRow, FindingRow, Operator, ProposalRow, Role
+from evo.config.proposer_settings import ProposerConfig
 from evo.config.schema import Config
 from evo.proposing.context import NOTHING, Context, context_of
 from evo.proposing.reply.reply import ParsedReply
@@ -19,8 +20,9 @@ from evo.search.individuals import Individual, Score
 from evo.search.operators import BY_NAME, CHAT, SAMPLE, role_of
 from evo.search.population import Population
 from evo.search.rng import stream
+from evo.search.selection.bandit import available
 from evo.search.selection.grid import gap
-from evo.search.selection.members import SelectionSettings
+from evo.search.selection.members import OWN_CODE, ProposerArm, SelectionSettings
 from evo.search.selection.select import Choice, choose
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.printers import to_python
@@ -74,6 +76,7 @@ class Request:
     operator: str
     template: str
     """Name of the prompt template: the operator's, or the mode's in the modes `chat` and `sample`; empty for a study."""
+    proposer: str
     island: int
     temperature: float
     parents: tuple[Parent, ...]
@@ -85,29 +88,41 @@ class Request:
     seen_event: int
     context: Context = NOTHING
     """What the prompt tells of the run. Empty where no prompt is rendered."""
+    unavailable: tuple[str, ...] = ()
+    """Names of the proposers that could not be asked when this one was chosen. Recorded, since a replay needs them."""
+    standing: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Reward estimate and share of each proposer, by name; recorded for the report. Empty with one proposer."""
 
     @property
     def references(self) -> dict[str, Any]:
         """The part of the request that is recorded; with it, the template and the archive, the prompt can be rebuilt."""
-        return {"island": self.island, "parents": [{"id": p.id, "role": p.role} for p in self.parents]}
+        parents = [{"id": p.id, "role": p.role} for p in self.parents]
+        more = {STANDING: self.standing, UNAVAILABLE: list(self.unavailable)}
+        return {"island": self.island, "parents": parents} | {name: value for name, value in more.items() if value}
 
 
-def request_for(population: Population, step: int, reader: Reader, *, prompted: bool = False) -> Request:
-    """The request of a step: operator and parents selected from the population. Deterministic.
+def request_for(
+    population: Population, step: int, reader: Reader, *, prompted: bool = False, unavailable: Sequence[str] = ()
+) -> Request:
+    """The request of a step: operator, parents and proposer selected from the population. Deterministic.
 
-    `prompted`: with the context for a prompt, which the built-in proposer does not need.
+    `prompted`: with the context for a prompt, which the built-in proposer does not need. `unavailable`: names of proposers that
+    cannot be asked now.
     """
     config, past = population.config, reader.as_of(population.seen)
     chat, sample = config.search.chat, config.search.sample
     settings = selection_settings(config)
     rng = stream(config.seed, "select", step)
     if config.search.mode == "population":
-        choice = due_study(population, step, settings, past) or choose(population.members, rng, step, settings)
+        studied = due_study(population, step, settings, past)
+        choice = studied or choose(population.members, rng, step, settings, unavailable)
+    elif chat:
+        choice = _next_turn(population, rng, settings, unavailable)
     else:
-        choice = _next_turn(population) if chat else _without_parents(rng, settings)
+        choice = _without_parents(rng, settings, unavailable)
     operator, role = BY_NAME.get(choice.operator), role_of(choice.operator)
     assert role is not None
-    prompt = "" if operator is None else operator.prompt
+    prompt = "" if operator is None else operator.prompt or operator.name
     aimed = config.search.mode == "population" and role is Role.EXPLORED_FROM
     known = () if sample else tuple(id for id in _seed_losses(population) if id not in choice.parents)
     context = NOTHING
@@ -123,6 +138,7 @@ def request_for(population: Population, step: int, reader: Reader, *, prompted: 
         noise=None if sample else population.noise,
         operator=choice.operator,
         template=CHAT if chat else SAMPLE if sample else prompt,
+        proposer=choice.proposer,
         island=choice.island,
         temperature=choice.temperature,
         parents=tuple(_parent(population, id, role, past) for id in choice.parents),
@@ -131,7 +147,15 @@ def request_for(population: Population, step: int, reader: Reader, *, prompted: 
         wanted=gap(population.members, stream(config.seed, "gap", step), settings) if aimed else {},
         seen_event=population.seen,
         context=context,
+        unavailable=tuple(sorted(unavailable)),
+        standing=choice.standing,
     )
+
+
+def unavailable_at(proposal: ProposalRow) -> tuple[str, ...]:
+    """The proposers that could not be asked at a recorded request."""
+    names = proposal.references.get(UNAVAILABLE)
+    return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
 def selection_settings(config: Config) -> SelectionSettings:
@@ -140,7 +164,7 @@ def selection_settings(config: Config) -> SelectionSettings:
     return SelectionSettings(
         islands=search.islands,
         migration_every=search.migration_every,
-        temperatures=config.llm.temperatures,
+        proposers=arms_of(config),
         grid=search.grid,
         grid_share=usual.grid_share if search.grid else 0.0,
         elite_share=usual.elite_share if search.elites else 0.0,
@@ -151,15 +175,38 @@ def selection_settings(config: Config) -> SelectionSettings:
     )
 
 
-def _without_parents(rng: Random, settings: SelectionSettings) -> Choice:
-    """The choice in the mode `sample`: the same for every step but for the temperature, so that proposals are independent draws."""
-    return Choice(Operator.EXPLORE, 0, (), rng.choice(settings.temperatures))
+def arms_of(config: Config) -> tuple[ProposerArm, ...]:
+    """The proposers that selection chooses from.
+
+    If the built-in one is the only one, it has the temperatures of `llm`, which it does not use, so that runs of earlier versions
+    replay.
+    """
+    if not config.asks_a_model:
+        return (replace(OWN_CODE, temperatures=config.llm.temperatures),)
+    models = (
+        ProposerArm(name, model.weight if isinstance(model, ProposerConfig) else 1.0, model.temperatures)
+        for name, model in config.endpoints.items()
+    )
+    return (*models, *([OWN_CODE] if config.asks_the_builtin else []))
 
 
-def _next_turn(population: Population) -> Choice:
+def _without_parents(rng: Random, settings: SelectionSettings, unavailable: Sequence[str]) -> Choice:
+    """The choice in the mode `sample`: the same for every step but for proposer and temperature, so that proposals are independent
+    draws."""
+    arm = _by_weight(rng, settings, unavailable)
+    return Choice(Operator.EXPLORE, 0, (), rng.choice(arm.temperatures), arm.name)
+
+
+def _next_turn(population: Population, rng: Random, settings: SelectionSettings, unavailable: Sequence[str]) -> Choice:
     """The choice in chat mode (DiscoPOP): no selection; each proposal follows the whole conversation, which starts with the seed
     losses."""
-    return Choice(Operator.EXPLORE, 0, _seed_losses(population), population.config.llm.temperatures[0])
+    arm = _by_weight(rng, settings, unavailable)
+    return Choice(Operator.EXPLORE, 0, _seed_losses(population), arm.temperatures[0], arm.name)
+
+
+def _by_weight(rng: Random, settings: SelectionSettings, unavailable: Sequence[str]) -> ProposerArm:
+    arms = available(settings, unavailable)
+    return arms[0] if len(arms) == 1 else rng.choices(arms, [arm.weight for arm in arms])[0]
 
 
 def _seed_losses(population: Population) -> tuple[int, ...]:

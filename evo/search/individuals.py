@@ -44,6 +44,7 @@ class Individual:
     """None for seed losses and for losses of a person."""
     island: int
     arm: str
+    proposer: str
     parents: tuple[int, ...]
     answered: int = 0
     """Number of answered proposals when it was recorded, its own included."""

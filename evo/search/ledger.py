@@ -10,6 +10,7 @@ from dataclasses import replace
 from analysis.recorded import Rows
 from archive.records import PERSON, STUDIES, EventKind, EventRow, ProposalRow, Usage
 from archive.spending import cost_of, ends_step, most_of, of_study, possibly_paid, usage_of
+from evo.config.proposer_settings import LLMConfig
 from evo.config.schema import Config
 from evo.search.budget import Spent
 from fitness.chat.costs import Prices
@@ -26,9 +27,10 @@ class Ledger:
     """Running total of the spending. An unknown amount counts with its maximum."""
 
     def __init__(self, config: Config, info: TaskInfo) -> None:
-        prices = Prices(config.llm.usd_per_million_in or 0.0, config.llm.usd_per_million_out or 0.0)
-        most = LONGEST_PROMPT, config.llm.max_tokens
-        self._unknown = Usage(*most, prices.usd(*most))
+        self._unknown = {name: _most_expensive(model) for name, model in config.endpoints.items()}
+        """Maximum usage of a call of each language model, by name."""
+        self._dearest = max(self._unknown.values(), key=lambda most: (most.usd or 0.0, most.tokens_out))
+        """The same of a model that the configuration no longer names."""
         self._info = info
         self._spent = Spent()
         self._answered: set[int] = set()
@@ -81,7 +83,7 @@ class Ledger:
         self._spent = replace(self._spent, proposals=len(self._answered))
 
     def _pay(self, row: ProposalRow, ended: EventRow) -> None:
-        most = self._most.pop(row.id, None) or (self._unknown if row.model else None)
+        most = self._most.pop(row.id, None) or (self._unknown.get(row.proposer, self._dearest) if row.model else None)
         paid = cost_of(row, most, possibly_paid=possibly_paid(ended)).usage
         self._add(paid.tokens_in + paid.tokens_out, paid.usd)
 
@@ -122,6 +124,11 @@ class Ledger:
 
     def _add(self, tokens: int, usd: float | None) -> None:
         self._spent = replace(self._spent, tokens=self._spent.tokens + tokens, usd=self._spent.usd + (usd or 0.0))
+
+
+def _most_expensive(model: LLMConfig) -> Usage:
+    most = LONGEST_PROMPT, model.max_tokens
+    return Usage(*most, Prices(model.usd_per_million_in or 0.0, model.usd_per_million_out or 0.0).usd(*most))
 
 
 _HANDLERS: Mapping[str, Callable[[Ledger, EventRow, Rows], None]] = {

@@ -29,8 +29,9 @@ class SearchOperator:
     """Number of parents. Without enough of them the operator is not drawn, except for `explored_from`."""
     prior: float
     """Weight relative to the other operators before any outcome is known."""
-    prompt: str
-    """Name of the template, `prompts/PROMPT.j2`, for a language model."""
+    prompt: str | None
+    """Name of the template, `prompts/PROMPT.j2`, for a language model; None if no model can be asked: then own code proposes,
+    whatever proposers a run has."""
     genetic: str
     """"module:function" for the built-in proposer: (rng, contract, parents, rules) -> GeneticProposal. `rules` are the codes
     of the findings that refused the parents."""
@@ -40,7 +41,7 @@ class SearchOperator:
             raise ValueError(f"operator {self.name}: name: expected lower-case letters, digits and underscores")
         if not isinstance(self.role, Role):
             raise ValueError(f"operator {self.name}: role: expected one of {', '.join(Role)}, got {self.role!r}")
-        for part in ("prompt", "genetic"):
+        for part in ("genetic",) if self.prompt is None else ("prompt", "genetic"):
             if not (isinstance(text := getattr(self, part), str) and text):
                 raise ValueError(f"operator {self.name}: {part}: expected its name, got {text!r}")
         if self.parents < 1:

@@ -235,6 +235,10 @@ class Population:
             self.recorded_seconds += max(0.0, (at - self._last).total_seconds())
         self._last = at
 
+    def _received(self, event: EventRow, reader: Rows) -> None:
+        assert event.proposal_id is not None
+        self.members.replies.take(reader.proposal(event.proposal_id), len(self.members))
+
     def _requested(self, event: EventRow, reader: Rows) -> None:
         assert event.proposal_id is not None
         row = reader.proposal(event.proposal_id)
@@ -247,20 +251,22 @@ class Population:
         row = reader.proposal(event.proposal_id)
         if ends_step(event) or (row.reply is not None and row.operator not in STUDIES):
             self._tally += Tally(unusable=1)
+            self.members.replies.lose(row, len(self.members))
 
     def _added(self, event: EventRow, reader: Rows) -> None:
         assert event.candidate_id is not None
         row = reader.candidate(event.candidate_id)
         operator: str | None = None
-        island, arm = len(self.individuals) % self.config.search.islands, ""
+        island, arm, proposer = len(self.individuals) % self.config.search.islands, "", ""
         if row.proposal_id is not None:
             proposal = reader.proposal(row.proposal_id)
             island = island_of(proposal)
             if proposal.proposer != PERSON:  # else it belongs to no arm, and like a seed loss to all islands
-                operator, arm = proposal.operator, arm_name(proposal.operator, proposal.temperature or 0.0)
+                operator, proposer = proposal.operator, proposal.proposer
+                arm = arm_name(proposer, proposal.temperature or 0.0)
         parents = tuple(p.parent for p in reader.parents(row.id))
         answered = self.spent(0.0).proposals
-        individual = Individual(row.id, row.name, row.origin, operator, island, arm, parents, answered)
+        individual = Individual(row.id, row.name, row.origin, operator, island, arm, proposer, parents, answered)
         self.individuals[row.id] = individual
         if individual.is_seed_loss:
             self.recorded_seed_losses.append(individual)
@@ -383,12 +389,14 @@ class Population:
             rules=individual.rules,
             uses=self._uses[individual.id],
             arm=individual.arm,
+            proposer=individual.proposer,
             pinned=individual.id in self.steering.pinned,
             banned=self.banned(individual),
         )
 
 
 _HANDLERS: Mapping[str, Callable[[Population, EventRow, Rows], None]] = {
+    EventKind.PROPOSAL_RECEIVED: Population._received,
     EventKind.PROPOSAL_REQUESTED: Population._requested,
     EventKind.PROPOSAL_FAILED: Population._failed,
     EventKind.CANDIDATE_ADDED: Population._added,

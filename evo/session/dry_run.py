@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from evo.config.schema import AMOUNTS, Config
 from evo.proposing.briefing import prompt_of
 from evo.proposing.context import Context
 from evo.proposing.prompting import MAX_CHAT, MAX_CODE_SHOWN, Templates
-from evo.proposing.propose import Proposer, make_proposer
-from evo.proposing.request import Parent, Request, Turn
+from evo.proposing.propose import Proposer, make_proposers, which_proposers
+from evo.proposing.request import Parent, Request, Turn, arms_of
 from evo.search.budget_split import budget_forecast, most_study_trainings
 from evo.search.operators import BY_NAME, CHAT, SAMPLE
 from evo.search.population import Population
@@ -59,11 +59,11 @@ def rehearse(
     except PreflightFailed as error:
         failure = error
     try:
-        proposer, which = make_proposer(config)
+        proposers = make_proposers(config)
     except LLMError:  # is also among the faults of the preflight
         assert failure is not None
         raise failure from None
-    say(_described(config, info, population, proposer, which, own))
+    say(_described(config, info, population, proposers, own))
     if failure is not None:
         say("")
         raise failure
@@ -74,13 +74,17 @@ def rehearse(
 
 
 def _described(
-    config: Config, info: TaskInfo, population: Population, proposer: Proposer, which: str, own: Sequence[GivenLoss]
+    config: Config,
+    info: TaskInfo,
+    population: Population,
+    proposers: Mapping[str, Proposer],
+    own: Sequence[GivenLoss],
 ) -> str:
     request = _first_request(config, population)
     lines = [
         f"Run {config.name} with seed {config.seed}: task {info.name}, contract {info.contract}.",
         *([info.opening] if info.opening else []),
-        which,
+        which_proposers(config, proposers),
         "",
         "Seed losses:",
         *(f"  {name}: {_vetted(name)}" for name in population.seed_losses),
@@ -90,7 +94,7 @@ def _described(
         *(f"--- {m.role}\n{m.content}" for m in prompt_of(request, config, Templates.of(config.prompt.templates))),
         "---",
         "",
-        *_cost(config, info, population, proposer, request),
+        *_cost(config, info, population, proposers, request),
     ]
     return "\n".join(lines)
 
@@ -106,10 +110,11 @@ def _first_request(config: Config, population: Population) -> Request:
     chat, sample = config.search.chat, config.search.sample
     operator = BY_NAME[Operator.EXPLORE if chat or sample else Operator.REFINE]
     names = population.seed_losses if chat else () if sample else population.seed_losses[:1]
-    info = population.info
+    info, arm = population.info, arms_of(config)[0]
     return Request(
         step=1, seed=config.seed, task=info.name, contract=info.contract, metric=info.metric, noise=None, operator=operator.name,
-        template=CHAT if chat else SAMPLE if sample else operator.prompt, island=0, temperature=config.llm.temperatures[0],
+        template=CHAT if chat else SAMPLE if sample else operator.prompt or operator.name, proposer=arm.name, island=0,
+        temperature=arm.temperatures[0],
         parents=tuple(_parent(i, name, operator.role) for i, name in enumerate(names, 1)), landmarks=(), turns=(), wanted={},
         seen_event=0, context=Context(facts=info.facts, baseline=population.baseline_name or ""),
     )  # fmt: skip
@@ -128,7 +133,30 @@ def _longest(request: Request, proposals: int | None) -> Request:
     return replace(request, turns=(Turn("x" * MAX_CODE_SHOWN, None, ""),) * earlier)
 
 
-def _cost(config: Config, info: TaskInfo, population: Population, proposer: Proposer, request: Request) -> list[str]:
+def _replies(config: Config, proposers: Mapping[str, Proposer], request: Request, proposals: int | None) -> list[str]:
+    """Lines with upper estimates of what replies cost, by proposer and together."""
+    most, lines, named = (0, 0.0), [], config.proposers is not None or config.proposer == "mixed"
+    for name in (arm.name for arm in arms_of(config)):
+        tokens, usd = proposers[name].worst_case(_longest(request, proposals))
+        most = max(most, (tokens, usd), key=lambda cost: (cost[1], cost[0]))
+        each = (
+            f"at most about {tokens} tokens{_priced(usd)} each"
+            if tokens
+            else "made by the built-in proposer, at no cost"
+        )
+        lines.append(f"Replies{f' of {name}' if named else ''}: {each}.")
+    tokens, usd = most
+    if proposals is None:
+        return ["Without a budget of proposals the number of trainings is unlimited. " + lines[0], *lines[1:]]
+    if not tokens:
+        return lines
+    total = f"Replies: at most about {proposals * tokens} tokens{_priced(proposals * usd)}"
+    return [*lines, f"{total}, if all come from the dearest."] if named else [f"{total}, {each}."]
+
+
+def _cost(
+    config: Config, info: TaskInfo, population: Population, proposers: Mapping[str, Proposer], request: Request
+) -> list[str]:
     """Lines with upper estimates of trainings, time and cost: all proposals accepted and new, and promoted as far as possible."""
     budget = config.budget
     proposals, seed_losses = budget.proposals, population.all_seed_losses
@@ -140,14 +168,11 @@ def _cost(config: Config, info: TaskInfo, population: Population, proposer: Prop
     ]
     limits = ", ".join(amounts + rules)
     lines = [f"Budget: {limits or 'none, the run goes on until it is stopped'}.", *budget_forecast(config, population)]
-    tokens, usd = proposer.worst_case(_longest(request, proposals))
-    each = (
-        f"at most about {tokens} tokens{_priced(usd)} each" if tokens else "made by the built-in proposer, at no cost"
-    )
+    replies = _replies(config, proposers, request, proposals)
     if proposals is None:
-        lines.append(f"Without a budget of proposals the number of trainings is unlimited. Replies: {each}.")
         return [
             *lines,
+            *replies,
             *(f"{_judge(s)}: at most about {_usage(s.worst_case)} for each training." for s in info.services),
         ]
     parts = plan(info, population.ladder, seed_losses, proposals)
@@ -171,12 +196,7 @@ def _cost(config: Config, info: TaskInfo, population: Population, proposer: Prop
     lines.append(detectable_difference_note(info, population.ladder))
     if few := items_warning(info.judged, population.ladder):
         lines.append(few)
-    total = f", {each}" if tokens else ""
-    lines.append(
-        f"Replies: at most about {proposals * tokens} tokens{_priced(proposals * usd)}{total}."
-        if tokens
-        else f"Replies: {each}."
-    )
+    lines += replies
     for service in info.services:
         trainings = sum(part.trainings for part in (*parts, claims) if part.rung in service.rungs)
         worst, each = sum([service.worst_case] * trainings, Usage()), _usage(service.worst_case)

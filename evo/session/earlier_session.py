@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,16 @@ from archive.query import Reader
 from archive.records import EventKind
 from evo.campaign.stop_rules import stop_of
 from evo.config.old_keys import with_keys_of_today
+from evo.config.proposer_settings import BUILTIN, OPENAI, ProposerConfig
 from evo.config.rundir import RunDir, RunDirError, differences, identity
 from evo.config.schema import AMOUNTS, BudgetConfig, Config
-from evo.proposing.propose import BUILTIN, OPENAI
 from evo.search.population import Population
 from fitness.task.protocol import TaskInfo
 
 NEUTRAL = frozenset({
     "name", "pictures", "workers", "threads", "launcher", "timeout_seconds", "search.in_flight", "search.give_up_after",
     "llm.api_key_env", "llm.timeout_seconds", "llm.attempts", "llm.usd_per_million_in", "llm.usd_per_million_out",
+    "llm.concurrency",
 })  # fmt: skip
 """Keys that change the speed, timeouts, prices or output of a run and not its results; a finished run ignores changes of them. All
 other keys count as changes, including keys added by later versions until they are listed here."""
@@ -163,14 +164,25 @@ def in_words(changed: list[Change]) -> str:
 
 
 def _decides(key: str) -> bool:
-    return key not in NEUTRAL and key.partition(".")[0] not in ELSEWHERE
+    section, *rest = key.split(".")
+    of_model = f"llm.{rest[-1]}" if section == "proposers" and rest else key
+    return of_model not in NEUTRAL and section not in ELSEWHERE
 
 
 def _resolved(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings with `proposer: auto` resolved, so that naming the same proposer explicitly is no change."""
-    llm = section(settings, "llm")
-    auto = OPENAI if llm.get("base_url") or llm.get("model") else BUILTIN
-    return {**settings, "proposer": auto if settings.get("proposer", "auto") == "auto" else settings["proposer"]}
+    """The settings with `proposer: auto` resolved, so that naming the same proposer explicitly is no change, and with the proposers
+    by name, each with the keys that differ from the defaults."""
+    llm, several = section(settings, "llm"), settings.get("proposers")
+    auto = OPENAI if llm.get("base_url") or llm.get("model") or several else BUILTIN
+    found = {**settings, "proposer": auto if settings.get("proposer", "auto") == "auto" else settings["proposer"]}
+    if isinstance(several, Sequence):
+        defaults = ProposerConfig(name="any").model_dump(mode="json")
+        records = [one for one in several if isinstance(one, Mapping)]
+        found["proposers"] = {
+            str(one.get("name")): {key: value for key, value in one.items() if value != defaults.get(key)}
+            for one in records
+        }
+    return found
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from archive.spending import TO_JUDGE, TO_PROPOSER
 from evo.config.schema import Config
 from evo.proposing.prompting import TemplateFault
-from evo.proposing.propose import BuiltinProposer, Proposer, asks_a_model, make_proposer
+from evo.proposing.propose import Proposer, make_proposers, section_of, which_proposers
 from evo.session.ping import Pinged, ping
 from fitness.chat.costs import Usage
 from fitness.chat.endpoint import Endpoint
@@ -20,8 +20,6 @@ from fitness.chat.errors import ErrorKind, LLMError
 from fitness.task import TaskError, TaskInfo, check_task, check_task_online
 from sandbox.contracts.contract import contract_named
 
-LLM = "llm"
-"""Section of the configuration that names the proposer's endpoint."""
 EXAMPLE_TOKENS, EXAMPLE_USD = 500_000, 5
 
 
@@ -52,9 +50,9 @@ class PreflightFailed(Exception):
 class Cleared:
     """Result of passed preflight checks."""
 
-    proposer: Proposer
+    proposers: Mapping[str, Proposer]
     which: str
-    """One line: which proposer is used, and why."""
+    """One line: which proposers are used, and why."""
     notes: tuple[str, ...]
     paid: Mapping[str, Usage]
     """Cost of the endpoint checks, by `proposer` and `judge`."""
@@ -68,7 +66,7 @@ def preflight(
     `proposes`: whether a proposer is needed. `online`: whether requests to endpoints and to the hub are allowed. `may_cost`:
     whether a paid endpoint may be asked for a reply of one token.
     """
-    proposer, which, endpoints, faults = _endpoints(config, info, proposes)
+    proposers, which, endpoints, faults = _endpoints(config, info, proposes)
     faults += payment_faults(config, endpoints, no_endpoint=not endpoints and not faults)
     may_cost = may_cost and not faults
     faults += contract_faults(config, info, proposes=proposes)
@@ -81,11 +79,11 @@ def preflight(
             faults.append(_fault(key, outcome.error))
         if outcome.note:
             notes.append(f"{key}: {outcome.note}")
-        to = TO_PROPOSER if key == LLM else TO_JUDGE
+        to = TO_PROPOSER if key in map(section_of, proposers) else TO_JUDGE
         paid[to] = paid.get(to, Usage()) + outcome.paid
     if faults:
         raise PreflightFailed(faults)
-    return Cleared(proposer, which, tuple(notes), {to: usage for to, usage in paid.items() if usage})
+    return Cleared(proposers, which, tuple(notes), {to: usage for to, usage in paid.items() if usage})
 
 
 def contract_faults(config: Config, info: TaskInfo, *, proposes: bool) -> list[Fault]:
@@ -95,7 +93,7 @@ def contract_faults(config: Config, info: TaskInfo, *, proposes: bool) -> list[F
         contract.require_parts()
     except ValueError as error:
         return [Fault("task", str(error))]
-    if proposes and not asks_a_model(config) and contract.grammar is None:
+    if proposes and config.asks_the_builtin and contract.grammar is None:
         return [
             Fault(
                 "proposer",
@@ -127,9 +125,8 @@ def payment_faults(config: Config, endpoints: Mapping[str, Endpoint], *, no_endp
         faults = [_unlimited(key, endpoint) for key, endpoint in endpoints.items() if endpoint.paid]
     if "usd" in config.budget.limits:
         unpriced = [key for key, endpoint in endpoints.items() if not endpoint.prices.known]
-        unpriced += (
-            [LLM] if no_endpoint and None in (config.llm.usd_per_million_in, config.llm.usd_per_million_out) else []
-        )
+        if no_endpoint:
+            unpriced += [section_of(name) for name, model in config.endpoints.items() if not model.priced]
         for key in unpriced:
             faults.append(
                 Fault(
@@ -156,19 +153,19 @@ def _unlimited(key: str, endpoint: Endpoint) -> Fault:
 
 def _endpoints(
     config: Config, info: TaskInfo, proposes: bool
-) -> tuple[Proposer, str, dict[str, Endpoint], list[Fault]]:
-    """The proposer, a line that describes it, the endpoints by section of the configuration, and faults of these."""
-    proposer: Proposer = BuiltinProposer()
+) -> tuple[Mapping[str, Proposer], str, dict[str, Endpoint], list[Fault]]:
+    """The proposers, a line that describes them, the endpoints by section of the configuration, and faults of these."""
+    proposers: dict[str, Proposer] = {}
     which, faults, endpoints = "", [], dict[str, Endpoint]()
     if proposes:
         try:
-            proposer, which = make_proposer(config)
+            proposers = make_proposers(config)
+            which = which_proposers(config, proposers)
         except LLMError as error:
-            faults.append(_fault(LLM, error))
+            faults.append(_fault("llm" if config.proposers is None else "proposers", error))
         except TemplateFault as error:
             faults.append(Fault("", str(error)))
-    if proposer.endpoint:
-        endpoints[LLM] = proposer.endpoint
+    endpoints |= {section_of(name): p.endpoint for name, p in proposers.items() if p.endpoint}
     for service in info.services:
         try:
             endpoints[service.key] = Endpoint.resolve(
@@ -177,7 +174,7 @@ def _endpoints(
             )  # fmt: skip
         except LLMError as error:
             faults.append(_fault(service.key, error))
-    return proposer, which, endpoints, faults
+    return proposers, which, endpoints, faults
 
 
 async def _pinged(endpoints: Mapping[str, Endpoint], *, may_cost: bool) -> dict[str, Pinged]:

@@ -20,8 +20,8 @@ from archive.query import Reader
 from archive.records import STUDIES, EventKind
 from archive.spending import TO_JUDGE
 from archive.store import Archive
+from evo.campaign.asking.endpoint_monitor import EndpointMonitor
 from evo.campaign.backlog import add_seed_losses
-from evo.campaign.endpoint_monitor import EndpointMonitor
 from evo.campaign.injections import untried
 from evo.campaign.loop import Campaign, CampaignStopped
 from evo.campaign.training import recorded
@@ -110,7 +110,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None], seed_fro
         for line in budget_forecast(config, population.advance(reader)):
             say(line)
         try:
-            reason = asyncio.run(interruptible(_campaign(config, archive, reader, population, cleared.proposer, pool)))
+            reason = asyncio.run(interruptible(_campaign(config, archive, reader, population, cleared.proposers, pool)))
         except BaseException as error:
             _LOG.info("Stopped: %s %s", type(error).__name__, error)
             raise
@@ -144,12 +144,18 @@ def worker_pool(config: Config) -> WorkerPool:
 
 
 async def _campaign(
-    config: Config, archive: Archive, reader: Reader, population: Population, proposer: Proposer, pool: WorkerPool
-) -> str:  # fmt: skip
+    config: Config,
+    archive: Archive,
+    reader: Reader,
+    population: Population,
+    proposers: Mapping[str, Proposer],
+    pool: WorkerPool,
+) -> str:
     async with AsyncExitStack() as stack:
         vetter = stack.enter_context(VetPool(workers=1, contract=population.info.contract))
         workers = await stack.enter_async_context(pool)
-        await stack.enter_async_context(proposer)
+        for proposer in proposers.values():
+            await stack.enter_async_context(proposer)
         duplicates = DuplicateIndex.of(reader, vetter.same_loss, partial(population.graph, reader=reader))
         console = Console()
 
@@ -158,8 +164,11 @@ async def _campaign(
             _LOG.info("%s", text)
             console.print(Text(text), soft_wrap=True)
 
-        monitor = EndpointMonitor(tell, config.search.give_up_after)
-        campaign = Campaign(config, archive, reader, population, duplicates, proposer, vetter, workers, monitor=monitor)
+        section = "proposers" if config.proposers is not None else "llm"
+        monitor = EndpointMonitor(tell, config.search.give_up_after, section)
+        campaign = Campaign(
+            config, archive, reader, population, duplicates, proposers, vetter, workers, monitor=monitor
+        )
         await stack.enter_async_context(watching(campaign, console))
         try:  # before the first proposal has a cost
             for note in await workers.ready():

@@ -41,6 +41,10 @@ class Endpoint:
     max_tokens: int = 4096
     """Most tokens per reply, including the model's reasoning."""
     prices: Prices = field(default_factory=Prices)
+    reasoning_effort: str | None = None
+    """Effort of a reasoning model; None: not sent."""
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of each request."""
     section: str = "llm"
     """Section of the configuration that names this endpoint; error messages refer to its options."""
 

@@ -7,7 +7,7 @@ from its error message and recorded as a `Concession`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
@@ -39,6 +39,8 @@ class Concession(StrEnum):
     TEMPERATURE = "temperature"
     SEED = "seed"
     SYSTEM = "system message"
+    EXTRA_BODY = "extra_body"
+    REASONING_EFFORT = "reasoning_effort"
 
 
 Concessions = frozenset[Concession]
@@ -50,6 +52,8 @@ CONCEDED = {
     Concession.TEMPERATURE: "leaving the temperature to the model",
     Concession.SEED: "sending no seed",
     Concession.SYSTEM: "beginning the user's first message with its words",
+    Concession.EXTRA_BODY: "sending no further fields",
+    Concession.REASONING_EFFORT: "leaving the effort to the model",
 }
 """The replacement for each concession, for the log."""
 
@@ -58,6 +62,7 @@ _NAMED = {
     Concession.MAX_COMPLETION_TOKENS: re.compile(r"\bmax_completion_tokens\b"),
     Concession.TEMPERATURE: re.compile(r"\btemperature\b"),
     Concession.SEED: re.compile(r"\bseed\b"),
+    Concession.REASONING_EFFORT: re.compile(r"\breasoning(?:_effort)?\b"),
 }
 _FORMAT_WORDS = re.compile(r"response_format|json_schema|structured output|grammar|guided")
 
@@ -86,6 +91,10 @@ def request_arguments(
         request["seed"] = seed
     if Concession.RESPONSE_FORMAT not in conceded and response_format is not None:
         request["response_format"] = response_format
+    if Concession.REASONING_EFFORT not in conceded and endpoint.reasoning_effort is not None:
+        request["reasoning_effort"] = endpoint.reasoning_effort
+    if Concession.EXTRA_BODY not in conceded and endpoint.extra_body:
+        request["extra_body"] = dict(endpoint.extra_body)
     return request
 
 
@@ -100,10 +109,22 @@ def as_taken(messages: Sequence[Message], conceded: Concessions) -> Sequence[Mes
     return [Message("user", f"{messages[0].content}\n\n{messages[1].content}"), *messages[2:]]
 
 
-def concession_for(error: LLMError, conceded: Concessions, possible: Concessions) -> Concession | None:
+def optional(endpoint: Endpoint) -> Concessions:
+    """The parts of a request to this endpoint that are sent only because the configuration asks for them."""
+    asked = {
+        Concession.EXTRA_BODY: bool(endpoint.extra_body),
+        Concession.REASONING_EFFORT: endpoint.reasoning_effort is not None,
+    }
+    return frozenset(concession for concession, sent in asked.items() if sent)
+
+
+def concession_for(
+    error: LLMError, conceded: Concessions, possible: Concessions, fields: Collection[str] = ()
+) -> Concession | None:
     """The part of a refused request to leave out in the next try, out of `possible`; None if the refusal has another cause.
 
-    A refusal that names no parameter is taken to mean `response_format`, the parameter that endpoints most often lack.
+    `fields`: names of the fields of `extra_body`. A refusal that names no parameter is taken to mean one that endpoints often lack:
+    the further fields, else `response_format`.
     """
     left = possible - conceded
     if Concession.SYSTEM in left and refuses_system(error):
@@ -116,5 +137,8 @@ def concession_for(error: LLMError, conceded: Concessions, possible: Concessions
         return None
     if about_format:
         return Concession.RESPONSE_FORMAT
+    if Concession.EXTRA_BODY in left and any(field.lower() in words for field in fields):
+        return Concession.EXTRA_BODY
     named = (concession for concession, name in _NAMED.items() if concession in left and name.search(words))
-    return next(named, Concession.RESPONSE_FORMAT if Concession.RESPONSE_FORMAT in left else None)
+    unnamed = (c for c in (Concession.EXTRA_BODY, Concession.RESPONSE_FORMAT) if c in left)
+    return next(named, next(unnamed, None))

@@ -17,7 +17,7 @@ from archive.errors import CorruptArchive
 from archive.query import Reader
 from archive.store import Archive
 from archive.variants import VariantRow
-from evo.campaign.recorder import BudgetReached
+from evo.campaign.asking.recorder import BudgetReached
 from evo.campaign.variants.training import add_variant, train_variant, vet_variant
 from evo.config.schema import SearchConfig
 from evo.proposing.llm.client import AttemptObserver, Reply

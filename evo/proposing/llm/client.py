@@ -31,6 +31,7 @@ from fitness.chat.request import (
     Message,
     as_taken,
     concession_for,
+    optional,
     request_arguments,
     tokens_bound,
 )
@@ -38,8 +39,11 @@ from fitness.chat.text import printable
 
 logger = logging.getLogger(__name__)
 
-_NEEDLESS: Concessions = frozenset(Concession) - {Concession.MAX_COMPLETION_TOKENS}
-"""Options that may be dropped for a proposal. The limit of its length may not: budgets depend on it."""
+_NEEDLESS: Concessions = frozenset(Concession) - {
+    Concession.MAX_COMPLETION_TOKENS, Concession.EXTRA_BODY, Concession.REASONING_EFFORT
+}  # fmt: skip
+"""Options that may be dropped for a proposal. The limit of its length may not: budgets depend on it.
+Those that only some endpoints are sent are added by `optional`."""
 
 Prompt = Sequence[Message] | Callable[[ReplyFormat, int | None], Sequence[Message]]
 """Messages, or a function that renders them for a reply format and, where possible, in at most so many tokens."""
@@ -90,8 +94,9 @@ class LLMClient:
         retry: Retry | None = None,
         reply_format: ReplyFormat = ReplyFormat.JSON,
         context_tokens: int | None = None,
+        concurrency: int | None = None,
     ) -> None:
-        """`context_tokens`: the model's context, prompt and reply together; None if unknown.
+        """`context_tokens`: the model's context, prompt and reply together; None if unknown. `concurrency`: requests at once.
 
         Raises LLMError (MISSING_PACKAGE, CONFIGURATION) if no client can be created.
         """
@@ -102,7 +107,7 @@ class LLMClient:
         self._told_shortened = False
         fenced = frozenset({Concession.RESPONSE_FORMAT})
         self._conceded: Concessions = fenced if reply_format is ReplyFormat.FENCED else frozenset()
-        self._gate = Gate()
+        self._gate = Gate(concurrency)
         self._answers = False
         """Whether any reply has arrived."""
         self._left_behind = 0
@@ -149,7 +154,7 @@ class LLMClient:
         once, this one waits until it may be sent, and its timeout starts then.
         """
         conceded = self._conceded
-        needless = _NEEDLESS if seed is not None else _NEEDLESS - {Concession.SEED}
+        needless = optional(self.endpoint) | (_NEEDLESS if seed is not None else _NEEDLESS - {Concession.SEED})
         failures, attempt = 0, first_attempt
         while True:
             await self._quiet()
@@ -163,7 +168,7 @@ class LLMClient:
                     reply = await self._attempt(messages, conceded, temperature, seed)
             except LLMError as error:
                 wait: float | None
-                if concession := concession_for(error, conceded, needless):
+                if concession := concession_for(error, conceded, needless, self.endpoint.extra_body):
                     conceded, wait = conceded | {concession}, 0.0
                 elif error.kind is ErrorKind.TOO_LONG and self._shortens(prompt, messages, conceded, observer):
                     wait = 0.0
@@ -261,9 +266,10 @@ class LLMClient:
         self._left_behind += late
         if self._gate.narrow(passage):
             self._quiet_until = max(self._quiet_until, time.monotonic() + rest)
+            parallel = self.endpoint.where.parallel
             text = (
                 f"{error.message} while {passage.together} requests were in progress: from now on at most {self._gate.limit} "
-                f"at once, the next in {rest:.0f} s; search.in_flight={self._gate.limit} sets this limit from the start"
+                f"at once, the next in {rest:.0f} s; {parallel}={self._gate.limit} sets this limit from the start"
             )
             (observer.noted if observer else logger.warning)(text)
         return max(retry.first_wait, self._quiet_until - time.monotonic())

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import jinja2
 
 PROMPTS = Path(__file__).resolve().parent.parent / "prompts"
-PROMPTED = (*(operator.prompt for operator in OPERATORS), CHAT, SAMPLE)
+PROMPTED = (*(operator.prompt for operator in OPERATORS if operator.prompt), CHAT, SAMPLE)
 """Names of the prompts: operators, and the modes `chat` and `sample`."""
 CONTEXT = frozenset(
     {
@@ -54,7 +54,7 @@ CONTEXT = frozenset(
 """Names that a template may use."""
 
 for _operator in OPERATORS:
-    if not (PROMPTS / f"{_operator.prompt}.j2").is_file():
+    if _operator.prompt and not (PROMPTS / f"{_operator.prompt}.j2").is_file():
         raise ValueError(f"operator {_operator.name}: prompt: there is no template {_operator.prompt}.j2 in {PROMPTS}")
 
 

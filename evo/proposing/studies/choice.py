@@ -5,7 +5,7 @@ from __future__ import annotations
 from archive.query import Reader
 from evo.config.schema import Config, SearchConfig
 from evo.proposing.studies.simplifying import removable, simplifying
-from evo.proposing.studies.study import Study, study_seeds
+from evo.proposing.studies.study import STUDY, Study, study_seeds
 from evo.proposing.studies.tuning import tunable, tuning
 from evo.search.budget_split import reserved_for_final
 from evo.search.operators import SIMPLIFY, TUNE
@@ -27,7 +27,7 @@ def due_study(population: Population, step: int, settings: SelectionSettings, pa
     search, island = population.config.search, step % settings.islands
     if step in population.studies:
         operator, parent = population.studies[step]
-        return Choice(operator, island, (parent,), 0.0)
+        return Choice(operator, island, (parent,), 0.0, STUDY)
     for operator, wanted in ((TUNE, search.tune), (SIMPLIFY, search.simplify)):
         if (
             wanted.every is None
@@ -38,7 +38,7 @@ def due_study(population: Population, step: int, settings: SelectionSettings, pa
         begun = {(of, loss) for of, loss in population.studies.values()}
         for id in _promising(population, settings):
             if (operator, id) not in begun and _applies(operator, population.graph(id, past)):
-                return Choice(operator, island, (id,), 0.0)
+                return Choice(operator, island, (id,), 0.0, STUDY)
     return None
 
 

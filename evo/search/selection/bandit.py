@@ -1,9 +1,15 @@
-"""Bandit over operators and sampling temperatures: estimates of their rewards so far, and draws by them."""
+"""Bandit over operators, proposers and sampling temperatures: estimates of their rewards so far, and draws by them.
+
+The estimate is factored: one for each operator, one for each proposer, one for each temperature of a proposer, each shrunk to the
+mean reward of all. A run has a few hundred outcomes at most; a product of 4 operators, 3 proposers and 2 temperatures would leave
+about ten for each of its arms. A proposer's estimate is divided by what its proposals cost (`Replies.costs`), and counts replies
+without a loss as reward 0.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, NamedTuple
@@ -14,7 +20,7 @@ import numpy.typing as npt
 from archive.records import Operator, Role
 from evo.search.operators import BY_NAME, SearchOperator
 from evo.search.selection.columns import Floats, Mask, Members
-from evo.search.selection.members import Member, SelectionSettings
+from evo.search.selection.members import OWN_CODE, Member, ProposerArm, SelectionSettings
 
 FORGOTTEN = 1e-12
 """Weight below which an outcome is too old to count, so that a draw looks at a bounded number of members."""
@@ -28,9 +34,9 @@ class RewardEstimate:
     deviation: float
 
 
-def arm_name(operator: str, temperature: float) -> str:
-    """Name of the bandit's arm for an operator at a temperature."""
-    return f"{operator}/{temperature}"
+def arm_name(proposer: str, temperature: float) -> str:
+    """Name of the bandit's arm for a proposer at a temperature."""
+    return f"{proposer}/{temperature}"
 
 
 class Outcomes(NamedTuple):
@@ -88,26 +94,42 @@ def _bars(latest: npt.NDArray[Any], rows: npt.NDArray[Any], measured: Mask, midd
 
 def operator_rewards(outcomes: Outcomes, settings: SelectionSettings) -> dict[str, RewardEstimate]:
     """Reward estimate of each operator, by name."""
-    return _estimates(outcomes, "operator", settings, settings.priors)
+    return _estimates(outcomes, "operator", settings, settings.priors, {})
 
 
-def arm_rewards(outcomes: Outcomes, settings: SelectionSettings) -> dict[str, RewardEstimate]:
-    """Reward estimate of each operator at each temperature, by `arm_name`."""
-    arms = [arm_name(o, t) for o in settings.priors for t in settings.temperatures]
-    return _estimates(outcomes, "arm", settings, arms)
+def proposer_rewards(outcomes: Outcomes, settings: SelectionSettings) -> dict[str, RewardEstimate]:
+    """Reward estimate of each proposer, by name. A reply without a loss has reward 0."""
+    lost: dict[str, float] = {}
+    for answer in outcomes.members.replies.without_loss:
+        weight = settings.discount ** (len(outcomes.members) - answer.at)
+        lost[answer.proposer] = lost.get(answer.proposer, 0.0) + weight
+    return _estimates(outcomes, "proposer", settings, [arm.name for arm in settings.proposers], lost)
+
+
+def temperature_rewards(
+    outcomes: Outcomes, proposer: ProposerArm, settings: SelectionSettings
+) -> dict[str, RewardEstimate]:
+    """Reward estimate of each temperature of a proposer, by `arm_name`."""
+    return _estimates(outcomes, "arm", settings, [arm_name(proposer.name, t) for t in proposer.temperatures], {})
 
 
 def _estimates(
-    outcomes: Outcomes, column: str, settings: SelectionSettings, arms: Iterable[str]
+    outcomes: Outcomes,
+    column: str,
+    settings: SelectionSettings,
+    arms: Iterable[str],
+    lost: Mapping[str, float],
 ) -> dict[str, RewardEstimate]:
+    """`lost`: weight of further outcomes with reward 0, by arm."""
     names = outcomes.members.names
     mass = np.bincount(outcomes.rows[column], outcomes.weight, len(names))
     gained = np.bincount(outcomes.rows[column], outcomes.weight * outcomes.reward, len(names))
     # The prior mean of each arm is the mean reward of all arms, starting at 0.5.
-    typical = (math.fsum(gained) + 0.5) / (math.fsum(mass) + 1.0)
+    typical = (math.fsum(gained) + 0.5) / (math.fsum(mass) + math.fsum(lost.values()) + 1.0)
     found = {}
     for arm in arms:
         n, own = (mass[names[arm]], gained[names[arm]]) if arm in names else (0.0, 0.0)
+        n += lost.get(arm, 0.0)
         total = settings.prior_strength + float(n)
         mean = (settings.prior_strength * typical + float(own)) / total
         found[arm] = RewardEstimate(mean, math.sqrt(max(0.0, mean * (1 - mean)) / (total + 1)))
@@ -127,17 +149,56 @@ def draw_operator(
     return rng.choices(possible, [settings.priors[o.name] * rewarded[o.name] for o in possible])[0]
 
 
-def draw_temperature(rng: Random, outcomes: Outcomes, operator: str, settings: SelectionSettings) -> float:
-    """Draw a sampling temperature for an operator."""
-    if len(settings.temperatures) == 1 or operator not in settings.priors:
-        return settings.temperatures[0]
+def draw_proposer(
+    rng: Random, outcomes: Outcomes, operator: SearchOperator, settings: SelectionSettings, unavailable: Collection[str]
+) -> ProposerArm:
+    """Draw a proposer for an operator, none of the `unavailable` ones unless all are."""
+    if operator.prompt is None:
+        return OWN_CODE
+    possible = available(settings, unavailable)
+    if len(possible) == 1:
+        return possible[0]
+    weights = proposer_weights(outcomes, settings)
+    return rng.choices(possible, [weights[arm.name] for arm in possible])[0]
+
+
+def available(settings: SelectionSettings, unavailable: Collection[str]) -> Sequence[ProposerArm]:
+    """The proposers without the `unavailable` ones; all of them if all are."""
+    return [arm for arm in settings.proposers if arm.name not in unavailable] or settings.proposers
+
+
+def proposer_weights(outcomes: Outcomes, settings: SelectionSettings) -> dict[str, float]:
+    """Weight of each proposer in a draw, by name: its own, times a power of its optimistic reward per cost."""
     if not settings.bandit:
-        return rng.choice(settings.temperatures)
-    estimates = arm_rewards(outcomes, settings)
-    weights = [_optimistic(estimates[arm_name(operator, t)], settings) for t in settings.temperatures]
-    return rng.choices(settings.temperatures, weights)[0]
+        return {arm.name: arm.weight for arm in settings.proposers}
+    estimates = proposer_rewards(outcomes, settings)
+    members = outcomes.members
+    costs = members.replies.costs(estimates, len(members), settings.discount)
+    return {
+        arm.name: arm.weight * _optimistic(estimates[arm.name], settings, costs[arm.name]) for arm in settings.proposers
+    }
 
 
-def _optimistic(estimate: RewardEstimate, settings: SelectionSettings) -> float:
-    """Weight of an arm: an upper confidence bound to a power. Positive, so that no arm is dropped for good."""
-    return math.pow(max(estimate.mean + settings.exploration * estimate.deviation, 0.01), settings.exponent)
+def standing(outcomes: Outcomes, settings: SelectionSettings) -> dict[str, list[float]]:
+    """Reward estimate and share in a draw of each proposer, by name, to three decimals; empty with one proposer."""
+    if len(settings.proposers) == 1:
+        return {}
+    estimates, weights = proposer_rewards(outcomes, settings), proposer_weights(outcomes, settings)
+    whole = math.fsum(weights.values())
+    return {name: [round(estimates[name].mean, 3), round(weights[name] / whole, 3)] for name in weights}
+
+
+def draw_temperature(rng: Random, outcomes: Outcomes, proposer: ProposerArm, settings: SelectionSettings) -> float:
+    """Draw a sampling temperature for a proposer."""
+    if len(proposer.temperatures) == 1:
+        return proposer.temperatures[0]
+    if not settings.bandit:
+        return rng.choice(proposer.temperatures)
+    estimates = temperature_rewards(outcomes, proposer, settings)
+    weights = [_optimistic(estimates[arm_name(proposer.name, t)], settings) for t in proposer.temperatures]
+    return rng.choices(proposer.temperatures, weights)[0]
+
+
+def _optimistic(estimate: RewardEstimate, settings: SelectionSettings, cost: float = 1.0) -> float:
+    """Weight of an arm: an upper confidence bound per cost to a power. Positive, so that no arm is dropped for good."""
+    return math.pow(max(estimate.mean + settings.exploration * estimate.deviation, 0.01) / cost, settings.exponent)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from archive.records import Role
 from evo.search.operators import role_of
 from evo.search.selection.members import Cell, Member, SelectionSettings, cell
+from evo.search.selection.replies import Replies
 
 Floats = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.intp]
@@ -34,6 +35,7 @@ ROW = np.dtype(
         ("own_bar", np.bool_),  # made to be better than its parents: neither explored nor repaired
         ("operator", np.int64),  # number of the name
         ("arm", np.int64),
+        ("proposer", np.int64),
         ("parents", np.int64, (MOST_PARENTS,)),  # 0: none
         ("usable", np.bool_),
         ("fitness", np.float64),  # NaN: not measured
@@ -55,7 +57,9 @@ class Members(Sequence[Member]):
         self.cells: list[Cell] = []
         """The cells that any member lies in, by number."""
         self.names: dict[str, int] = {}
-        """Numbers of the names of operators and arms."""
+        """Numbers of the names of operators, arms and proposers."""
+        self.replies = Replies()
+        """What the proposers answered."""
         self.repaired: set[int] = set()
         """Ids of the refused members whose repair was attempted."""
         self._numbers: dict[Cell, int] = {}
@@ -108,6 +112,7 @@ class Members(Sequence[Member]):
         row["proposed"] = member.operator is not None
         row["own_bar"] = role not in (Role.EXPLORED_FROM, Role.REPAIRED)
         row["operator"], row["arm"] = self._number(member.operator or ""), self._number(member.arm)
+        row["proposer"] = self._number(member.proposer)
         row["parents"] = 0
         row["parents"][: len(member.parents)] = member.parents[:MOST_PARENTS]
         row["cell"], row["pinned"], row["banned"] = self._cell(member), member.pinned, member.banned

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from evo.config.proposer_settings import BUILTIN
 from evo.search.operators import OPERATORS
 
 Cell = tuple[str, ...]
@@ -36,10 +37,27 @@ class Member:
     """Number of its children."""
     arm: str = ""
     """`arm_name` of the choice that made it; empty without an operator."""
+    proposer: str = ""
+    """Name of its proposer; empty without an operator."""
     pinned: bool = False
     """Whether a person asked that it be a parent more often."""
     banned: bool = False
     """Whether a person excluded it from being a parent."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProposerArm:
+    """A proposer as selection takes it."""
+
+    name: str
+    weight: float = 1.0
+    """Weight relative to the other proposers before any outcome is known."""
+    temperatures: tuple[float, ...] = (1.0,)
+    """Sampling temperatures to choose from."""
+
+
+OWN_CODE = ProposerArm(BUILTIN)
+"""The proposer of operators that no language model is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +75,9 @@ class SelectionSettings:
     thompson: bool = True
     """Whether parents are weighed by samples of their posterior distributions; else by the means."""
     bandit: bool = True
-    """Whether operators and temperatures are weighed by their rewards so far; else by the priors alone."""
-    temperatures: tuple[float, ...] = (1.0,)
-    """Sampling temperatures to choose from."""
+    """Whether operators, proposers and temperatures are weighed by their rewards so far; else by the priors alone."""
+    proposers: tuple[ProposerArm, ...] = (OWN_CODE,)
+    """Proposers to choose from."""
     priors: Mapping[str, float] = field(
         default_factory=lambda: MappingProxyType({operator.name: operator.prior for operator in OPERATORS})
     )
@@ -93,11 +111,13 @@ class SelectionSettings:
     """Descriptors that span the grid: keys of `sandbox.numeric.measure.descriptors.DESCRIPTORS`."""
 
     def __post_init__(self) -> None:
-        if self.islands < 1 or (self.migration_every or 1) < 1 or not self.temperatures:
+        if self.islands < 1 or (self.migration_every or 1) < 1 or not self.proposers:
             raise ValueError(
-                "expected at least one island, one new member between migrations (or None) and one temperature, got "
-                f"{self.islands}, {self.migration_every} and {self.temperatures}"
+                "expected at least one island, one new member between migrations (or None) and one proposer, got "
+                f"{self.islands}, {self.migration_every} and {self.proposers}"
             )
+        if idle := [arm.name for arm in self.proposers if not arm.temperatures]:
+            raise ValueError(f"expected at least one temperature for the proposer {idle[0]}")
 
 
 def cell(member: Member, axes: Sequence[str]) -> Cell:

@@ -1,4 +1,4 @@
-"""Operator and parent selection: the operator, island, parents and sampling temperature of a step.
+"""Operator and parent selection: the operator, island, parents, proposer and sampling temperature of a step.
 
 `choose` is a pure function of a snapshot of the population, a random generator and the step, so a replay makes the same choices.
 Its parts:
@@ -12,22 +12,23 @@ Its parts:
   its posterior (Thompson 1933), so that one high score by chance does not dominate selection.
 - People. Banned members are no parents; `pinned_share` of the parents are drawn from the pinned members.
 - Use. A parent's weight decreases with the number of its children.
-- Bandit (`bandit`). An operator's weight depends on the rewards of its children: for being accepted, and for being better than
-  their parents relative to the noise. Older outcomes are discounted, since the best operator changes during a run.
+- Bandit (`bandit`). The weight of an operator, of a proposer, and of a proposer's temperature depends on the rewards of their
+  children: for being accepted, and for being better than their parents relative to the noise; a proposer's also on its cost. Older
+  outcomes are discounted, since the best operator changes during a run.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from random import Random
 
 import numpy as np
 
 from archive.records import Role
 from evo.search.operators import role_of
-from evo.search.selection.bandit import draw_operator, draw_temperature, rewards
+from evo.search.selection.bandit import draw_operator, draw_proposer, draw_temperature, rewards, standing
 from evo.search.selection.beliefs import fitness_posteriors, ranked
 from evo.search.selection.columns import Floats, Members, Positions
 from evo.search.selection.grid import grid
@@ -43,10 +44,22 @@ class Choice:
     parents: tuple[int, ...]
     """Candidate ids, the most important parent first; empty if there are none."""
     temperature: float
+    proposer: str
+    standing: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """What the bandit knows of the proposers (`bandit.standing`)."""
 
 
-def choose(members: Sequence[Member], rng: Random, step: int, settings: SelectionSettings) -> Choice:
-    """Operator, island, parents and temperature of a step. `members` in order of creation."""
+def choose(
+    members: Sequence[Member],
+    rng: Random,
+    step: int,
+    settings: SelectionSettings,
+    unavailable: Collection[str] = (),
+) -> Choice:
+    """Operator, island, parents, proposer and temperature of a step. `members` in order of creation.
+
+    `unavailable`: names of proposers that cannot be asked now.
+    """
     members = Members.of(members, settings.axes)
     island = step % settings.islands
     pool = ParentPool(members, island, settings)
@@ -55,7 +68,8 @@ def choose(members: Sequence[Member], rng: Random, step: int, settings: Selectio
     available = {Role.REFINED: able, Role.COMBINED: able, Role.REPAIRED: len(refused)}
     outcomes = rewards(members, settings)
     operator = draw_operator(rng, outcomes, available, settings)
-    temperature = draw_temperature(rng, outcomes, operator.name, settings)
+    proposer = draw_proposer(rng, outcomes, operator, settings, unavailable)
+    temperature = draw_temperature(rng, outcomes, proposer, settings)
     match operator.role:
         case Role.EXPLORED_FROM:
             parents = pool.draw_diverse(rng, operator.parents)
@@ -63,7 +77,7 @@ def choose(members: Sequence[Member], rng: Random, step: int, settings: Selectio
             parents = refused[: operator.parents]
         case _:
             parents = pool.draw(rng, operator.parents)
-    return Choice(operator.name, island, parents, temperature)
+    return Choice(operator.name, island, parents, temperature, proposer.name, standing(outcomes, settings))
 
 
 def residents(members: Members, island: int, settings: SelectionSettings) -> Positions:

@@ -36,7 +36,9 @@ TEMPERATURE, SEED = 0.0, 0  # for reproducible judgements
 
 _OUTAGES = frozenset(kind for kind in ErrorKind if kind.retried) | {ErrorKind.MALFORMED}
 """Temporary failures. HTML pages and broken JSON are among them: networks and starting servers return these."""
-_OPTIONAL: Concessions = frozenset(Concession) - {Concession.RESPONSE_FORMAT}
+_OPTIONAL: Concessions = frozenset(Concession) - {
+    Concession.RESPONSE_FORMAT, Concession.EXTRA_BODY, Concession.REASONING_EFFORT
+}  # fmt: skip
 _REFUSALS = frozenset({ErrorKind.BAD_REQUEST, ErrorKind.TOO_LONG, ErrorKind.FILTERED})
 """Failures of a single question, for example one that is too long."""
 

@@ -17,8 +17,8 @@ from analysis.snapshot import Snapshot
 from archive.query import Reader
 from archive.records import ProposalState, RunRow
 from archive.store import Archive
+from evo.campaign.asking.endpoint_monitor import FAILURES, WITHOUT_LOSS, EndpointMonitor
 from evo.campaign.backlog import add_seed_losses, open_steps
-from evo.campaign.endpoint_monitor import FAILURES, WITHOUT_LOSS, EndpointMonitor
 from evo.campaign.loop import Campaign, CampaignStopped
 from evo.config.schema import Config, parse_config
 from evo.proposing.propose import ModelProposer
@@ -78,7 +78,7 @@ class Search:
             async with ModelProposer(endpoint, Retry(config.llm.attempts, first_wait=0.01, longest_wait=0.05)) as model:
                 monitor, pool = EndpointMonitor(self.shown.append), WorkerPool(config.task, {}, 2)
                 running = Campaign(
-                    config, archive, reader, population, duplicates, model, vetter, pool, monitor=monitor
+                    config, archive, reader, population, duplicates, {"builtin": model}, vetter, pool, monitor=monitor
                 )
                 if reader.verdict(1) is None:
                     archive.record_verdict(1, ACCEPTED)

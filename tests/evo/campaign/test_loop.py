@@ -60,7 +60,7 @@ def campaign(folder: Path, vetter: VetPool, **settings: object) -> Iterator[Camp
     ):
         duplicates, population = DuplicateIndex.of(reader, vetter.same_loss), Population(config, info, 1)
         pool = WorkerPool(config.task, {}, 1)
-        yield Campaign(config, archive, reader, population, duplicates, BuiltinProposer(), vetter, pool)
+        yield Campaign(config, archive, reader, population, duplicates, {"builtin": BuiltinProposer()}, vetter, pool)
 
 
 def proposed(running: Campaign, step: int) -> CandidateRow:

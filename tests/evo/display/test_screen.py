@@ -12,8 +12,8 @@ from rich.console import Console
 from archive.query import Reader
 from archive.records import RunRow
 from archive.store import Archive
+from evo.campaign.asking.recorder import PendingRequest
 from evo.campaign.loop import Campaign, Phase
-from evo.campaign.recorder import PendingRequest
 from evo.config.schema import parse_config
 from evo.display import progress, screen
 from evo.display.log_lines import line
@@ -60,7 +60,9 @@ def _watched(folder, **settings):
         vetter, workers = VetPool(contract=info.contract), WorkerPool(config.task, {}, 2)
         duplicates = DuplicateIndex.of(reader, vetter.same_loss)
         population = Population(config, info, 2)
-        campaign = Campaign(config, archive, reader, population, duplicates, BuiltinProposer(), vetter, workers)
+        campaign = Campaign(
+            config, archive, reader, population, duplicates, {"builtin": BuiltinProposer()}, vetter, workers
+        )
         campaign.phase = Phase.SEARCH
         yield campaign, Watch(campaign)
 

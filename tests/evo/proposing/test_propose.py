@@ -13,21 +13,20 @@ import pytest
 from histories import History, history
 from loopback_llm import LoopbackLLM
 
+from evo.config.proposer_settings import BUILTIN, OPENAI
 from evo.config.schema import parse_config
 from evo.proposing.briefing import messages
 from evo.proposing.llm.client import Reply
 from evo.proposing.propose import (
-    BUILTIN,
-    OPENAI,
     BuiltinProposer,
     ModelProposer,
     Suggestion,
     Unusable,
-    asks_a_model,
-    make_proposer,
+    make_proposers,
     proposed_graph,
     read_reply,
     templates,
+    which_proposers,
 )
 from evo.proposing.reply.reply import ReplyFormat
 from evo.proposing.request import Request, request_for
@@ -92,9 +91,11 @@ def text_of(asked: Request) -> str:
 )
 def test_a_model_is_asked_where_the_configuration_names_one(settings: dict[str, Any], a_model: bool) -> None:
     config = parse_config(settings)
-    assert asks_a_model(config) is a_model
-    proposer, line = make_proposer(config, {"OPENAI_API_KEY": "k"})
-    assert proposer.name == (OPENAI if a_model else BUILTIN)
+    assert config.asks_a_model is a_model
+    proposers = make_proposers(config, {"OPENAI_API_KEY": "k"})
+    line = which_proposers(config, proposers, {"OPENAI_API_KEY": "k"})
+    assert [*proposers] == ([OPENAI, BUILTIN] if a_model else [BUILTIN])
+    assert all(proposer.name == name for name, proposer in proposers.items())
     assert ("built-in" in line) is not a_model
     assert len(set(templates(config, "preference").values())) == (4 if a_model else 1), (
         "each prompt has a version of its own"
@@ -103,7 +104,7 @@ def test_a_model_is_asked_where_the_configuration_names_one(settings: dict[str, 
 
 def test_a_model_without_a_key_is_an_error_that_names_the_variable() -> None:
     with pytest.raises(LLMError, match="MY_KEY") as caught:
-        make_proposer(parse_config({"llm": {"model": "m", "api_key_env": "MY_KEY"}}), {})
+        make_proposers(parse_config({"llm": {"model": "m", "api_key_env": "MY_KEY"}}), {})
     assert caught.value.kind is ErrorKind.CONFIGURATION
 
 

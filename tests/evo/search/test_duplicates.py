@@ -41,7 +41,7 @@ def _campaign(folder, pool):
     with Archive.create(folder / "archive.db", row) as archive, Reader.open(folder / "archive.db") as reader:
         duplicates, population = DuplicateIndex.of(reader, pool.same_loss), Population(config, info, 1)
         workers = WorkerPool(config.task, {}, 1)
-        yield Campaign(config, archive, reader, population, duplicates, BuiltinProposer(), pool, workers)
+        yield Campaign(config, archive, reader, population, duplicates, {"builtin": BuiltinProposer()}, pool, workers)
 
 
 def _recorded(campaign, name, graph, origin="proposal"):

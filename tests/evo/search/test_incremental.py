@@ -22,12 +22,12 @@ from evo.search.operators import role_of
 from evo.search.population import Population
 from evo.search.selection.columns import Members
 from evo.search.selection.grid import gap
-from evo.search.selection.members import Member, SelectionSettings
+from evo.search.selection.members import Member, ProposerArm, SelectionSettings
 from evo.search.selection.select import choose
 from fitness.schedule.ladder import screening
 from sandbox.verdicts.verdict import VerdictStatus
 
-SETTINGS = SelectionSettings(islands=2, migration_every=3, temperatures=(0.7, 1.0))
+SETTINGS = SelectionSettings(islands=2, migration_every=3, proposers=(ProposerArm("builtin", temperatures=(0.7, 1.0)),))
 
 
 def recomputed(population: Population) -> list[Member]:

@@ -41,7 +41,7 @@ def crowd() -> list[Member]:
                 standard_error=rng.uniform(0.2, 0.9) if usable else None,
                 descriptors={"convex": rng.random() < 0.5, "left_tail": rng.choice(["linear", "flat", "exp"])},
                 uses=rng.randint(0, 9),
-                arm="" if operator is None else arm_name(operator, rng.choice([0.5, 1.0])),
+                arm="" if operator is None else arm_name("builtin", rng.choice([0.5, 1.0])),
             )
         )
     return found
@@ -63,7 +63,7 @@ def _other_arms(members: list[Member]) -> list[Member]:
     """With refine as the operator of all that did well."""
     good = [m.operator is not None and m.usable and (m.fitness or 0.0) > 0 for m in members]
     return [
-        replace(m, operator="refine", arm=arm_name("refine", 1.0)) if well else m
+        replace(m, operator="refine", arm=arm_name("builtin", 1.0)) if well else m
         for m, well in zip(members, good, strict=True)
     ]
 

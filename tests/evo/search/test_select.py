@@ -15,10 +15,14 @@ from evo.search.selection.bandit import Outcomes, arm_name, operator_rewards, re
 from evo.search.selection.beliefs import fitness_posteriors, ranked
 from evo.search.selection.columns import Members
 from evo.search.selection.grid import gap, grid
-from evo.search.selection.members import Member, SelectionSettings
+from evo.search.selection.members import Member, ProposerArm, SelectionSettings
 from evo.search.selection.select import Choice, choose, repairable, residents
 
 SETTINGS = SelectionSettings()
+
+
+def arm(*temperatures: float, name: str = "builtin", weight: float = 1.0) -> ProposerArm:
+    return ProposerArm(name, weight, temperatures)
 
 
 def member(candidate_id: int, fitness: float | None = None, **given: Any) -> Member:
@@ -45,7 +49,7 @@ def populations(draw: st.DrawFn) -> tuple[Member, ...]:
                 descriptors={"convex": draw(st.booleans()), "left_tail": draw(st.sampled_from(["linear", "flat"]))},
                 rules=("SBX304",) if not usable and draw(st.booleans()) else (),
                 uses=draw(st.integers(0, 9)),
-                arm=arm_name(operator, 1.0),
+                arm=arm_name("builtin", 1.0),
             )
         )
     return tuple(found)
@@ -56,8 +60,8 @@ def populations(draw: st.DrawFn) -> tuple[Member, ...]:
 def test_choices_repeat_and_their_parents_are_able(
     members: tuple[Member, ...], seed: int, step: int, islands: int
 ) -> None:
-    chosen = choose(members, Random(seed), step, replace(SETTINGS, islands=islands, temperatures=(0.5, 1.0)))
-    again = choose(tuple(members), Random(seed), step, replace(SETTINGS, islands=islands, temperatures=(0.5, 1.0)))
+    chosen = choose(members, Random(seed), step, replace(SETTINGS, islands=islands, proposers=(arm(0.5, 1.0),)))
+    again = choose(tuple(members), Random(seed), step, replace(SETTINGS, islands=islands, proposers=(arm(0.5, 1.0),)))
     assert chosen == again
     by_id = {m.candidate_id: m for m in members}
     assert all(by_id[p].usable is (chosen.operator != "repair") for p in chosen.parents)
@@ -67,7 +71,7 @@ def test_choices_repeat_and_their_parents_are_able(
 
 
 def test_the_first_step_explores_without_parents() -> None:
-    assert choose((), Random(0), 0, SETTINGS) == Choice("explore", 0, (), 1.0)
+    assert choose((), Random(0), 0, SETTINGS) == Choice("explore", 0, (), 1.0, "builtin")
 
 
 def drawn(members: list[Member], given: SelectionSettings = SETTINGS, times: int = 600) -> Counter[int]:
@@ -207,12 +211,12 @@ def test_the_bandit_learns_which_operator_pays() -> None:
 
 
 def test_the_bandit_learns_which_temperature_pays() -> None:
-    hot, cold = arm_name("refine", 1.2), arm_name("refine", 0.4)
+    hot, cold = arm_name("builtin", 1.2), arm_name("builtin", 0.4)
     members = [
         replace(m, operator="refine", arm=hot if m.usable else cold) if m.operator is not None else m
         for m in history("refine", "combine")
     ]
-    given = only("refine", temperatures=(0.4, 1.2))
+    given = only("refine", proposers=(arm(0.4, 1.2),))
     counts = Counter(choose(members, Random(i), 0, given).temperature for i in range(300))
     assert counts[1.2] > 5 * counts[0.4]
 

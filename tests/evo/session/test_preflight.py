@@ -55,7 +55,7 @@ def environment(monkeypatch):
 def test_a_variable_of_the_environment_alone_chooses_nobody_and_is_said(monkeypatch, variable):
     monkeypatch.setenv(variable, "http://127.0.0.1:1/v1")
     ready = cleared({})
-    assert ready.proposer.name == "builtin"
+    assert [*ready.proposers] == ["builtin"]
     assert f"{variable} is set and not used" in ready.which
     assert "--set llm.model=" in ready.which
 
@@ -81,7 +81,7 @@ PAID = "https://llm.example.com/v1"
 )
 def test_a_paid_proposer_and_a_paid_judge_are_used_once_somebody_said_how_much(budget, prices):
     cleared({"llm": model(PAID, **prices), "budget": budget}, online=False)
-    assert cleared({**judged(PAID, **prices), "budget": budget}, online=False).proposer.name == "builtin"
+    assert cleared({**judged(PAID, **prices), "budget": budget}, online=False).proposers.keys() == {"builtin"}
 
 
 @pytest.mark.parametrize("settings", [{"llm": model(PAID)}, judged(PAID)], ids=["proposer", "judge"])
@@ -98,7 +98,7 @@ def test_a_paid_endpoint_without_a_budget_is_refused_with_the_line_to_add(settin
 def test_the_table_of_baselines_pays_no_judge_unasked_either():
     assert "fitness.evaluation: scripted-1" in str(failed(judged(PAID), proposes=False, online=False))
     ready = cleared({**judged(PAID), "llm": model(PAID), "budget": {"tokens": 1000}}, proposes=False, online=False)
-    assert ready.proposer.endpoint is None
+    assert not any(p.endpoint for p in ready.proposers.values())
 
 
 def test_a_budget_in_usd_needs_the_prices_of_everyone_who_is_paid():

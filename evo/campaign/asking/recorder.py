@@ -30,6 +30,8 @@ class PendingRequest:
     """Error of the last failed attempt."""
     again_at: float | None = None
     """When the next attempt will be sent; None while an attempt is in progress."""
+    proposer: str = ""
+    """Name of the proposer that is asked."""
 
 
 class BudgetReached(Exception):
@@ -54,7 +56,7 @@ class AttemptRecorder(AttemptObserver):
         self.blocked = blocked
         self.tell = tell
         self.proposal = 0
-        self.pending = PendingRequest(request.operator)
+        self.pending = PendingRequest(request.operator, proposer=request.proposer)
 
     def started(self, attempt: int, model: str, messages: Sequence[Message]) -> None:
         request, endpoint = self.request, self.proposer.endpoint

@@ -1,4 +1,4 @@
-"""Stop rule for the proposer: how many consecutive failures, replies without a loss, or losses that are not new end the session."""
+"""Stop rule for a proposer: how many consecutive failures, replies without a loss, or losses that are not new end the session."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ class EndpointMonitor:
     """Shows a line to the user."""
     give_up_after: int | None = None
     """Consecutive proposals without a new accepted loss that end the session; None: no number does."""
+    section: str = "llm"
+    """Section of the configuration that names the endpoint."""
     failures: int = 0
     without_loss: int = 0
     _not_new: list[Outcome] = field(default_factory=list)
@@ -79,6 +81,16 @@ class EndpointMonitor:
         self._not_new = [] if outcome is Outcome.NEW else [*self._not_new, outcome]
 
     @property
+    def fatal(self) -> bool:
+        """Whether another request cannot help before the user changes something."""
+        return bool(self._fatal)
+
+    def try_again(self) -> None:
+        """Allow one more request: a further failure, or reply without a loss, ends it again."""
+        self.failures = min(self.failures, FAILURES - 1)
+        self.without_loss = min(self.without_loss, WITHOUT_LOSS - 1)
+
+    @property
     def ended(self) -> str | None:
         """Why no more proposals may be requested, and the remedy; None while they may."""
         if self._fatal:
@@ -88,8 +100,8 @@ class EndpointMonitor:
             return f"{self.failures} requests in a row got no reply; the last error: {self._last}{again}"
         if self.without_loss >= WITHOUT_LOSS:
             return (
-                f"{self.without_loss} replies in a row held no loss ({self._unread}). Raise llm.max_tokens where replies are "
-                f"empty or end early, or name another model in llm.model; {AGAIN}"
+                f"{self.without_loss} replies in a row held no loss ({self._unread}). Raise {self.section}.max_tokens "
+                f"where replies are empty or end early, or name another model in {self.section}.model; {AGAIN}"
             )
         if self.give_up_after is not None and len(self._not_new) >= self.give_up_after:
             numbers = ", ".join(f"{number} {outcome}" for outcome, number in sorted(Counter(self._not_new).items()))
