@@ -48,7 +48,7 @@ def recomputed(population: Population) -> list[Member]:
             found = differences(i, baseline, rung) or found
         member = Member(
             i.id, i.island, i.operator, i.parents, i.trainable and not i.failed, fmean(found) if found else None,
-            noise.error(len(found)) if found and noise else None, i.descriptors, i.rules, uses.get(i.id, 0), i.arm,
+            noise.error(len(found)) if found and noise else None, i.descriptors, i.rules, uses.get(i.id, 0), i.arm, i.proposer,
         )  # fmt: skip
         members += [member] if i.status else []
     return members
