@@ -23,6 +23,7 @@ from evo.proposing.llm.client import AttemptObserver, Reply
 from evo.proposing.request import Request
 from evo.search.duplicates import DuplicateIndex
 from evo.search.population import Population
+from evo.search.selection.select import SELECTION, SELECTION_VERSION
 from fitness.chat.endpoint import Endpoint
 from fitness.task import task_info
 from fitness.workers.pool import WorkerPool
@@ -157,7 +158,8 @@ class InstantRun:
         ):
             archive.recover()
             archive.event(
-                EventKind.SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()}
+                EventKind.SESSION_STARTED,
+                {"config": config.model_dump(mode="json"), "fitness": info.described(), SELECTION: SELECTION_VERSION},
             )
             duplicates, population = DuplicateIndex.of(reader, self.vetter.same_loss), Population(config, info, 1)
             campaign = Campaign(

@@ -10,19 +10,21 @@ from typing import Any
 
 from analysis.output.encode import one_line
 from analysis.recorded import ReadAhead, sessions_of
+from analysis.wording import count
 from archive.errors import CorruptArchive
 from archive.query import Reader
-from archive.records import PERSON, EventKind, ProposalRow
+from archive.records import PERSON, EventKind, EventRow, ProposalRow
 from evo.campaign.variants.study import repeated
 from evo.config.proposer_settings import BUILTIN
 from evo.config.rundir import RunDir
 from evo.config.schema import Config, ConfigError, parse_config
 from evo.proposing.llm.client import AttemptObserver
 from evo.proposing.prompting import BUILT_IN, Templates, kept
-from evo.proposing.propose import BuiltinProposer, proposed_graph
+from evo.proposing.propose import GRAMMAR, BuiltinProposer, proposed_graph
 from evo.proposing.request import Request, request_for, unavailable_at
 from evo.proposing.studies import STUDY, VERSION
 from evo.search.population import Population
+from evo.search.selection.select import SELECTION, SELECTION_VERSION
 from fitness.chat.errors import LLMError
 from fitness.chat.request import Message
 from fitness.task import TaskError, TaskInfo, task_info
@@ -47,11 +49,18 @@ def replay_run(rundir: RunDir, task: str | None = None) -> Replayed:
     `task`: the file of the run's task; required if the task is in a file.
     """
     with Reader.open(rundir.archive) as reader:
-        configs = [(id, _config(id, told)) for id, told in sessions_of(reader.events(kind=EventKind.SESSION_STARTED))]
-        chosen = (p for p in reader.proposals() if p.proposer != PERSON)  # a person's loss follows from no choice
-        proposals = sorted(chosen, key=lambda p: (p.seen_event, p.id))
-        if not proposals:
+        sessions = reader.events(kind=EventKind.SESSION_STARTED)
+        configs = [(id, _config(id, told)) for id, told in sessions_of(sessions)]
+        chosen = [p for p in reader.proposals() if p.proposer != PERSON]  # a person's loss follows from no choice
+        if not chosen:
             return Replayed(True, "Nothing to replay: the run has no proposals yet.")
+        ours = [p for p in chosen if _made_alike(p, sessions)]
+        other = count(len(chosen) - len(ours), "proposal") if len(ours) < len(chosen) else ""
+        if not ours:
+            return Replayed(
+                False, f"An earlier version of evopo made {other}, with another selection; replay with that version."
+            )
+        proposals = sorted(ours, key=lambda p: (p.seen_event, p.id))
         first = _config_at(configs, proposals[0].requested_event)
         population = Population(first, task_of_run(first, task, reader.run().task), 1)
         differences: list[str] = []
@@ -67,7 +76,15 @@ def replay_run(rundir: RunDir, task: str | None = None) -> Replayed:
     shown = [*differences[:SHOWN], *([f"... and {len(differences) - SHOWN} more"] if len(differences) > SHOWN else [])]
     if differences:
         return Replayed(False, "\n".join([f"{len(differences)} differences in {len(proposals)} proposals:", *shown]))
-    return Replayed(True, f"All {len(proposals)} proposals replay: the same operators, parents and requests.")
+    left_out = f" Left out: {other} of an earlier version of evopo, which selected in another way." if other else ""
+    return Replayed(True, f"All {len(proposals)} proposals replay: the same operators, parents and requests.{left_out}")
+
+
+def _made_alike(proposal: ProposalRow, sessions: Sequence[EventRow]) -> bool:
+    """Whether a proposal was made by today's selection and, if by the built-in proposer, by today's operators."""
+    before = [event.payload for event in sessions if event.id <= proposal.requested_event]
+    selection = before[-1].get(SELECTION, 1) if before and isinstance(before[-1], Mapping) else SELECTION_VERSION
+    return selection == SELECTION_VERSION and (proposal.proposer != BUILTIN or proposal.template == GRAMMAR)
 
 
 def task_of_run(config: Config, task: str | None, recorded: str) -> TaskInfo:

@@ -35,6 +35,7 @@ from evo.search.budget_split import budget_forecast
 from evo.search.duplicates import DuplicateIndex
 from evo.search.population import Population
 from evo.search.seed_losses import require_seed_losses
+from evo.search.selection.select import SELECTION, SELECTION_VERSION
 from evo.session.earlier_session import changed_task, changes, finished, in_words, last_settings
 from evo.session.extras import missing_pictures_note, require_training
 from evo.session.power import detectable_difference_note, items_warning
@@ -94,7 +95,8 @@ def run_session(config: Config, path: Path, say: Callable[[str], None], seed_fro
         for line in filter(None, (info.opening, cleared.which, *cleared.notes)):
             say(line)
         archive.event(
-            EventKind.SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()}
+            EventKind.SESSION_STARTED,
+            {"config": config.model_dump(mode="json"), "fitness": info.described(), SELECTION: SELECTION_VERSION},
         )
         for to, paid in cleared.paid.items():
             archive.charge(to, recorded(paid))

@@ -7,6 +7,7 @@ writes it. Their configurations name the baseline's settings as that version did
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 from contextlib import closing
@@ -64,7 +65,9 @@ def test_an_interrupted_run_continues_to_its_end_and_replays(evo: Command) -> No
         assert {e.id for e in begun} <= later[1].keys()
         tuned = {e.learning_rate for e in reader.evaluations() if e.rung == "held_out"}
         assert tuned == {None, 0.0025}, "the baseline is tuned as the configuration of that version says"
-    assert "All 12 proposals replay" in evo.run("replay", "run").out
+    replayed = evo.run("replay", "run")
+    assert replayed.code == 0, "what this version chose replays; what the earlier one chose is left out, and said so"
+    assert re.search(r"All \d proposals replay: .* Left out: \d+ proposals of an earlier version", replayed.out)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +76,6 @@ def test_an_interrupted_run_continues_to_its_end_and_replays(evo: Command) -> No
         (("run", "run/config.yaml", "--seed", "19", "--dir", "run"), "run is finished: the budget of 12 proposals"),
         (("status", "run"), "Not distinguishable from cross_entropy"),
         (("show", "run", "11"), "best_logistic"),
-        (("replay", "run"), "All 12 proposals replay"),
         (("report", "run", "--no-pictures"), "report.html"),
         (("export", "run", "--format", "csv"), "exports"),
     ],
@@ -86,3 +88,12 @@ def test_a_finished_run_is_read_by_every_command(evo: Command, command: tuple[st
     assert read.code == 0, read.err
     assert words in read.out
     assert known_of(archive) == known
+
+
+def test_a_run_of_an_earlier_selection_is_not_called_different(evo: Command) -> None:
+    restored("finished_0_1", evo.folder / "run")
+    replayed = evo.run("replay", "run")
+    assert replayed.code == 1
+    assert replayed.out.strip() == (
+        "An earlier version of evopo made 12 proposals, with another selection; replay with that version."
+    )

@@ -34,6 +34,9 @@ from evo.search.selection.columns import Floats, Members, Positions
 from evo.search.selection.grid import grid
 from evo.search.selection.members import Member, SelectionSettings
 
+SELECTION, SELECTION_VERSION = "selection", 2
+"""Key and version that a session records. The version is raised when equal states lead to other choices; missing: 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:

@@ -26,7 +26,7 @@ from fitness.task.faults import did_you_mean, faults
         ("ladder.keep=0", "ladder.keep: expected a number above 0, got 0"),
         ("ladder.baseline_betas=[1, x]", "ladder.baseline_betas[1]: expected a number, got 'x'"),
         ("ladder.baseline_betas=[-1]", "ladder.baseline_betas: expected positive multiples, got [-1]"),
-        ("search.mode=chatt", "search.mode: expected one of population, chat, got 'chatt'; did you mean chat?"),
+        ("search.mode=chatt", "search.mode: expected one of population, chat, sample, got 'chatt'; did you mean chat?"),
         ("llm=3", "llm: expected keys and values, got 3"),
         ("llm.temperatures=[]", "llm.temperatures: expected a list of length 1 or more, got []"),
         ("name=a b", "name: expected letters, digits"),
