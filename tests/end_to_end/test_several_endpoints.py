@@ -48,7 +48,7 @@ def limited(body: dict[str, Any], number: int) -> Action:
 def test_a_stalled_endpoint_stops_nobody_and_the_run_replays(evo: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proposers, "LATE_SECONDS", 0.5)
     with LoopbackLLM(fallback=classification_losses) as fast, LoopbackLLM(fallback=hang) as stalled:
-        models = endpoint("fast", fast), endpoint("stalled", stalled, weight=20, timeout_seconds=8)
+        models = endpoint("fast", fast), endpoint("stalled", stalled, weight=20, timeout_seconds=5, concurrency=1)
         done = evo.run(*arguments(*models, proposals=6))
     assert done.code == 0, done.err
     found = proposals_of(evo.folder)
