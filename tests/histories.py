@@ -13,6 +13,7 @@ from archive.records import RunRow
 from archive.store import Archive
 from evo.config.schema import Config, parse_config
 from evo.search.population import Population
+from evo.search.selection.select import SELECTION, SELECTION_VERSION
 from fitness.task import TaskInfo, task_info
 from sandbox import known
 from sandbox.graph.loss_graph import LossGraph
@@ -121,5 +122,6 @@ def history(folder: Path, **settings: Any) -> Iterator[History]:
     info = task_info(config.task, config.fitness)
     row = RunRow(config.name, config.seed, config.task, info.contract, baseline="cross_entropy")
     with Archive.create(folder / "archive.db", row) as archive, Reader.open(folder / "archive.db") as reader:
-        archive.event("session_started", {"config": config.model_dump(mode="json"), "fitness": info.described()})
+        told = {"config": config.model_dump(mode="json"), "fitness": info.described(), SELECTION: SELECTION_VERSION}
+        archive.event("session_started", told)
         yield History(config, info, archive, reader)

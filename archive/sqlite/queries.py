@@ -73,7 +73,7 @@ WHERE e.event_id <= :at AND :candidate IN (0, v.candidate_id) ORDER BY e.id"""
 _TOLD_BY_ROWS = (
     EventKind.PROPOSAL_RECEIVED, EventKind.PROPOSAL_LOST, EventKind.VERDICT_RECORDED, EventKind.EVALUATION_QUEUED,
     EventKind.EVALUATION_STARTED, EventKind.EVALUATION_SCORED, EventKind.EVALUATION_FAILED, EventKind.VARIANT_ADDED,
-    EventKind.VARIANT_VETTED, EventKind.VARIANT_SCORED, EventKind.VARIANT_FAILED,
+    EventKind.VARIANT_VETTED,
 )  # fmt: skip
 _TOLD_IF_BARE = (EventKind.PROPOSAL_REQUESTED, EventKind.CANDIDATE_ADDED)
 TELLING = f"""

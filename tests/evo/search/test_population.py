@@ -246,7 +246,7 @@ def test_what_the_operators_were_worth_is_the_same_after_a_restart(run: History)
     ours, theirs = (rewards(population.members, settings) for population in (live, run.population()))
     assert [*ours.reward] == [*theirs.reward] and [*ours.weight] == [*theirs.weight]
     arms = {m.candidate_id: m.arm for m in run.population().members}
-    assert arms[3] == "refine/0.7" and arms[1] == ""
+    assert arms[3] == "openai/0.7" and arms[1] == ""
 
 
 def test_seed_losses_have_begun_once_each_has_a_result_or_was_refused(run: History) -> None:
