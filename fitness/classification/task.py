@@ -120,7 +120,7 @@ def _facts(options: Options) -> dict[str, str]:
         "data": f"{data}; {options.train_items} training items",
         "label noise": f"{100 * options.label_noise:g} % of the training labels are replaced by another class",
         "training": (
-            f"{options.epochs * options.steps_per_epoch} optimiser steps ({options.epochs} passes, batches of "
+            f"{options.epochs * options.steps_per_epoch} optimiser steps (passes over the items: {options.epochs}, batches of "
             f"{options.batch_size} items); a first selection uses {short} steps"
         ),
         "optimiser": f"AdamW, peak learning rate {options.learning_rate:g}, cosine to zero",

@@ -12,8 +12,8 @@ def facts_of(options: Options) -> dict[str, str]:
         "data": f"{options.pairs} pairs of its own samples; the chosen one has the more positive words",
         "label noise": f"the labels of {100 * options.label_noise:g} % of the pairs are flipped",
         "training": (
-            f"{options.full_steps} optimiser steps ({options.epochs} passes, batches of {options.batch_size} pairs); a first "
-            f"selection uses {min(options.short_steps, options.full_steps)} steps"
+            f"{options.full_steps} optimiser steps (passes over the pairs: {options.epochs}, batches of {options.batch_size}); "
+            f"a first selection uses {min(options.short_steps, options.full_steps)} steps"
         ),
         "optimiser": f"AdamW, peak learning rate {options.learning_rate:g}, 10 % warm-up, cosine to zero",
         "beta": f"{options.beta:g} per nat",
