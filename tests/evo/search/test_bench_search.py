@@ -85,6 +85,7 @@ def test_a_training_is_made_once_and_a_failed_one_fails_again(tmp_path: Path) ->
         table.close()
 
 
+@pytest.mark.soak
 def test_a_second_call_trains_nothing_and_finds_the_same(tmp_path: Path) -> None:
     command = [
         sys.executable, str(SCRIPTS / "bench_search.py"), "--quick", "--seeds", "1", "--proposals", "3",
