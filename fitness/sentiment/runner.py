@@ -165,7 +165,8 @@ class SentimentRunner:
         reference = self._sequence_log_probs(self.reference, prompt_ids.size(1), _joined(prompt_ids, better, worse))
         best, worst = reference.chunk(2)
         longer = (better != self.pad).sum(dim=1) - (worse != self.pad).sum(dim=1)
-        odds = -(world.per_nat * (best - worst) + world.per_token * longer)
+        level = best + worst
+        odds = -(world.per_nat * (best - worst) + world.per_token * longer + world.per_level * (level - level.median()))
         wrong = torch.zeros(count, dtype=torch.bool)
         wrong[flipped(random.Random(f"flips {seed}"), odds.tolist(), self.options.label_noise)] = True
         return Dataset.from_dict(

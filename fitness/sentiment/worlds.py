@@ -5,10 +5,11 @@ policy is measured. What a search finds in a world holds for that world.
 
 In every world a fraction `label_noise` of the pairs has its label flipped. A pair is flipped with a probability proportional to
 
-    sigmoid(-(per_nat * d + per_token * l))
+    sigmoid(-(per_nat * d + per_token * l + per_level * s))
 
-where d is the log-probability of the better review minus that of the worse one under the reference, in nats, and l the difference
-of their lengths in tokens. Where both factors are 0, all pairs are equally likely to be flipped.
+where d is the log-probability of the better review minus that of the worse one under the reference, in nats, l the difference of
+their lengths in tokens, and s the sum of the two log-probabilities minus its median over the seed's pairs, in nats. Where all
+factors are 0, all pairs are equally likely to be flipped.
 """
 
 import math
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Literal
 
-WorldName = Literal["classic", "strong_noise", "typical", "length", "few_pairs", "shifted_judge"]
+WorldName = Literal["classic", "strong_noise", "typical", "unfamiliar", "length", "few_pairs", "shifted_judge"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class World:
     """Values of options that the user did not set."""
     per_nat: float = 0.0
     per_token: float = 0.0
+    per_level: float = 0.0
     labeller: Literal["word list", "adjectives"] = "word list"
     """Measure of sentiment that ranks the training pairs; the search always measures with the word list."""
     deviation: float | None = None
@@ -58,6 +60,13 @@ _RECORDS = (
         per_nat=1.0,
     ),
     World(
+        "unfamiliar",
+        "labels are wrong where the reference finds both reviews unlikely: four in five of that half of the pairs, hardly any of "
+        "the other half",
+        {"label_noise": 0.4, "pairs": 1280, "batch_size": 32, "epochs": 1, "short_steps": 16, "samples": 300},
+        per_level=1.0,
+    ),
+    World(
         "length",
         "labels favour the longer review: one in three is wrong, and nearly all wrong ones chose it",
         _LOW_NOISE | {"label_noise": 0.35},
@@ -78,7 +87,7 @@ _RECORDS = (
 
 WORLDS: Mapping[str, World] = {world.name: world for world in _RECORDS}
 
-EMBEDDED: WorldName = "typical"
+EMBEDDED: WorldName = "unfamiliar"
 """World of a new run that names none."""
 
 

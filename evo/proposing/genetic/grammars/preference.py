@@ -37,7 +37,7 @@ def _plain(_: Random, b: Builder) -> Piece:
 
 
 def _partial_reference(rng: Random, b: Builder) -> Piece:
-    a = uniform(rng, -0.2, 1.3)  # 1 is DPO's margin, 0 the one of losses without a reference
+    a = uniform(rng, -0.2, 2.2)  # 1 is DPO's margin, 0 the one of losses without a reference
     x = b.input("beta") * (_policy_margin(b) - a * _reference_margin(b))
     return Piece(x, f"with {a:g} of the reference's margin in x", "partref")
 
@@ -174,10 +174,23 @@ def _policy_margin(b: Builder) -> Value:
     return b.input(_POLICY[0]) - b.input(_POLICY[1])
 
 
+def _usual(*names: str) -> Callable[[Builder], Value]:
+    """Sum of log-probabilities against its batch mean, nats: how usual the texts are, among those of the batch."""
+
+    def value(b: Builder) -> Value:
+        inputs = [b.input(name) for name in names]
+        both = inputs[0] + inputs[1] if len(inputs) > 1 else inputs[0]
+        return both - both.apply("mean")
+
+    return value
+
+
 _SIGNALS: tuple[tuple[str, Callable[[Builder], Value], float, float], ...] = (
     ("the reference's margin", _reference_margin, 0.05, 1.5),
-    ("the reference's margin", _reference_margin, 0.05, 1.5),
-    ("the policy's margin", _policy_margin, 0.05, 1.5),
+    ("the pair's log-probability under the reference less its batch mean", _usual(*_REFERENCE), 0.05, 1.5),
+    ("the pair's log-probability under the policy less its batch mean", _usual(*_POLICY), 0.05, 1.5),
+    ("the chosen one's log-probability under the reference less its batch mean", _usual(_REFERENCE[0]), 0.05, 1.5),
+    ("the rejected one's log-probability under the reference less its batch mean", _usual(_REFERENCE[1]), 0.05, 1.5),
     ("beta h_w", lambda b: b.input("beta") * chosen_ratio(b), 0.5, 4.0),
     ("beta h_l", lambda b: b.input("beta") * rejected_ratio(b), 0.5, 4.0),
 )
@@ -230,7 +243,7 @@ PREFERENCE_GRAMMAR = Grammar(
         (0.3, _spread),
         (0.6, _rejected_floor),
     ),
-    weights=((1.5, _hard_first), (1.0, _easy_first), (3.0, _gate), (0.5, _relative), (0.6, _agreement)),
+    weights=((1.5, _hard_first), (1.0, _easy_first), (7.0, _gate), (0.5, _relative), (0.6, _agreement)),
     smoothed=_smoothed,
     reversed_inputs=_swapped,
     tempered_inputs=_tempered,
