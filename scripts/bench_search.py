@@ -28,12 +28,13 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean, median
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench_table import Figure, at_most, show
-from search_figures import RunTrace, curve_at, offspring_rise, offspring_slope, ratio_to_reach
+from search_figures import RunTrace, curve_at, offspring_rise, offspring_slope, ratio_to_reach, trimmed_mean
 from search_runs import Bench, run_arm
 from shared_scores import ScoreTable
 
@@ -87,10 +88,11 @@ def main() -> int:
                 arguments.task, options, folder, table, arguments.workers, arguments.proposals, arguments.truth_seeds,
                 arguments.offspring,
             )  # fmt: skip
+            seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
             for name in chosen:
                 settings = known[name]
                 place = _place(name, settings, arguments.proposals)
-                traces[name] = asyncio.run(run_arm(bench, name, settings, place, range(arguments.seeds)))
+                traces[name] = asyncio.run(run_arm(bench, name, settings, place, seeds))
                 print(f"{name}: {table.trained} trained, {table.found} found in the table so far", file=sys.stderr)
         finally:
             table.close()
@@ -108,9 +110,12 @@ def _figures(traces: Mapping[str, Sequence[RunTrace]], proposals: int) -> dict[s
         for mark in marks:
             mean, low, high = curve_at(runs, mark)
             figures[f"{arm}: best at {mark}"] = Figure(mean, "", note=f"[{low:.4f}, {high:.4f}]")
-        rise, low, high = offspring_rise(runs)
-        note = f"[{low:.4f}, {high:.4f}] median true fitness, last fifth of the proposals less the first"
-        figures[f"{arm}: rise"] = Figure(rise, "", note=note)
+        for name, statistic in (("median", median), ("trimmed mean", trimmed_mean), ("mean", fmean)):
+            rise, low, high = offspring_rise(runs, statistic)
+            note = (
+                f"[{low:.4f}, {high:.4f}] {name} true fitness of offspring, last fifth of the proposals less the first"
+            )
+            figures[f"{arm}: rise, {name}"] = Figure(rise, "", note=note)
         slope, low, high = offspring_slope(runs)
         trainings = sum(run.trainings for run in runs) / len(runs)
         figures[f"{arm}: offspring"] = Figure(
@@ -153,6 +158,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--dir", type=Path, help="folder of the runs (default: a temporary one)")
     parser.add_argument("--arms", help=f"comma-separated, of: {', '.join(arms())} (default: all)")
     parser.add_argument("--seeds", type=int, default=10, help="run seeds of each arm (%(default)s)")
+    parser.add_argument("--first-seed", type=int, default=0, help="the first of the run seeds (%(default)s)")
     parser.add_argument("--proposals", type=int, default=200, help="proposals of a run (%(default)s)")
     parser.add_argument("--truth-seeds", type=int, default=16, help="fresh seeds of a leader (%(default)s)")
     parser.add_argument(

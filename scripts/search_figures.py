@@ -45,17 +45,25 @@ def offspring_slope(runs: Sequence[RunTrace]) -> tuple[float, float, float]:
     return _with_interval(slopes, lambda some: fmean(slopes[i] for i in some))
 
 
-def offspring_rise(runs: Sequence[RunTrace]) -> tuple[float, float, float]:
-    """Median true fitness of the offspring in the last fifth of the runs less that in the first, with its interval.
+def offspring_rise(
+    runs: Sequence[RunTrace], statistic: Callable[[Sequence[float]], float] = median
+) -> tuple[float, float, float]:
+    """A statistic of the true fitness of all runs' offspring: last fifth of the proposals less the first, with its interval.
 
-    Unlike the mean, it does not depend on how many losses are ruined altogether.
+    By default the median. Unlike the mean, it does not depend on how many losses are ruined altogether.
     """
 
-    def middle(some: Sequence[int], part: int) -> float:
-        values = [v for i in some for step, v in runs[i].offspring if part == min(5 * step // runs[i].proposals, 4)]
-        return median(values) if values else math.nan
+    def part(some: Sequence[int], fifth: int) -> float:
+        values = [v for i in some for step, v in runs[i].offspring if fifth == min(5 * step // runs[i].proposals, 4)]
+        return statistic(values) if values else math.nan
 
-    return _with_interval(runs, lambda some: middle(some, 4) - middle(some, 0))
+    return _with_interval(runs, lambda some: part(some, 4) - part(some, 0))
+
+
+def trimmed_mean(values: Sequence[float]) -> float:
+    """Mean without the lowest and the highest tenth."""
+    cut = len(values) // 10
+    return fmean(sorted(values)[cut : len(values) - cut])
 
 
 def ratio_to_reach(

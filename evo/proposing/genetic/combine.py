@@ -13,7 +13,6 @@ from evo.proposing.genetic.proposal import GeneticProposal, Parent, named, stem
 from evo.proposing.genetic.refine import LARGE, constant_at, is_weight, simplified, tunable_uses
 from evo.proposing.genetic.shapes import batch_statistic
 from evo.proposing.genetic.structure import Anatomy, Use, edited
-from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import LossGraph, VerifiedGraph
 from sandbox.graph.nodes import GraphError
 
@@ -24,8 +23,7 @@ Crossing = Callable[[Random, VerifiedGraph, VerifiedGraph], tuple[VerifiedGraph,
 def combine(rng: Random, contract: str, parents: Sequence[Parent], rules: Collection[str] = ()) -> GeneticProposal:
     """A loss made from two of `parents`, or, if all are equal, from one parent and a new loss of the grammar.
 
-    They are mixed by a constant or a gate, or the larger or smaller of both is taken, or one on either side of a margin,
-    or one gets a part of the other.
+    They are mixed by a constant or a gate, or one gets a term of the other, or, if they have one form, constants between both.
 
     Raises ValueError where `parents` is empty.
     """
@@ -100,34 +98,6 @@ def _adaptive(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple
     return builder.finish((1.0 - gate) * a + gate * b), words, "adapt"
 
 
-def _stepped(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple[VerifiedGraph, str, str]:
-    builder, a, b = _both(first, second)
-    m = uniform(rng, -0.3, 0.6)
-    ahead = grammar_of(first.contract).margin(builder).apply("gt", m)
-    return builder.finish(builder.op("where", ahead, a, b)), f"Used {{a}} where x > {m:g}, else {{b}}", "step"
-
-
-def _extreme(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple[VerifiedGraph, str, str]:
-    builder, a, b = _both(first, second)
-    name, tag = rng.choice((("maximum", "max"), ("maximum", "max"), ("minimum", "min"), ("logaddexp", "smoothmax")))
-    return builder.finish(a.apply(name, b)), f"Used the {tag} of {{a}} and {{b}}", tag
-
-
-def _grafted(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple[VerifiedGraph, str, str]:
-    """A part of the second in the place of a part of the first with the same type and the same role."""
-    roles = _roles(first), _roles(second)
-    # A part whose direction is not known could push the wrong way in its new place.
-    places = [(i, j) for i in roles[0] for j in roles[1] if roles[0][i] == roles[1][j] and roles[0][i][1] is not None]
-    if not places:
-        raise GraphError("SBX220", "no parts of one type")
-    i, j = rng.choice(places)
-    builder = Builder(first.contract)
-    part = builder.graft(LossGraph(second.contract, second.nodes[: j + 1], j))[j]
-    loss = builder.graft(first, {i: part})[first.output]
-    words = f"Replaced the {first.nodes[i].op} of {{a}} by the {second.nodes[j].op} of {{b}}"
-    return builder.finish(loss), words, "graft"
-
-
 def _interpolated(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple[VerifiedGraph, str, str]:
     """For two losses that differ in their constants alone: constants between them, or a little beyond."""
     same = [(n.op, n.args) for n in first.nodes] == [(n.op, n.args) for n in second.nodes]
@@ -155,52 +125,31 @@ def _replaced(new: float, value: Value) -> Value:
 
 
 def _lent(rng: Random, first: VerifiedGraph, second: VerifiedGraph) -> tuple[VerifiedGraph, str, str]:
-    """A term or a weight of the second, for the whole of the first. It keeps the scale that it has beside the rest of the second:
-    a term is given in proportion to the loss that it was added to there."""
-    parts = list(_parts(second))
-    if not parts:
-        raise GraphError("SBX220", "no term and no weight to lend")
-    kind, j = rng.choice(parts)
+    """A term of the second, added to the whole of the first. It keeps the scale that it has beside the rest of the second: it is
+    given in proportion to the loss that it was added to there."""
+    terms = list(_terms(second))
+    if not terms:
+        raise GraphError("SBX220", "no term to lend")
+    j = rng.choice(terms)
     builder = Builder(first.contract)
     loss = builder.graft(first)[first.output]
-    part = builder.graft(LossGraph(second.contract, second.nodes[: j + 1], j))[j]
-    what = f"the {second.nodes[j].op} of {{b}}"
-    if kind == "weight":
-        return builder.finish(part * loss), f"Weighed {{a}} by {what}", "weighed"
+    term = builder.graft(LossGraph(second.contract, second.nodes[: j + 1], j))[j]
     k = log_uniform(rng, 0.5, 2.0)
-    return builder.finish(loss + k * part), f"Added {k:g} times {what} to {{a}}", "lent"
+    return builder.finish(loss + k * term), f"Added {k:g} times the {second.nodes[j].op} of {{b}} to {{a}}", "lent"
 
 
-def _parts(graph: VerifiedGraph) -> Iterator[tuple[str, int]]:
-    """Terms of the sum and weights of the product at the top of a loss, by node."""
+def _terms(graph: VerifiedGraph) -> Iterator[int]:
+    """Nodes of the terms of the sum at the top of a loss, also below a product with a weight."""
     whole, anatomy = graph.types[graph.output], Anatomy(graph)
     open_nodes = [graph.output]
     while open_nodes:
         node = graph.nodes[open_nodes.pop()]
         sides = [a for a in node.args if graph.types[a] == whole and anatomy.reads[a]]
         if node.op == "add":
-            yield from (("term", a) for a in sides if len(sides) == 2 and anatomy.learns[a])
+            yield from (a for a in sides if len(sides) == 2 and anatomy.learns[a])
             open_nodes += sides
         elif node.op == "mul":
-            weights = [a for a in sides if is_weight(graph, a, gates=False)]
-            yield from (("weight", a) for a in weights if len(sides) == 2)
-            open_nodes += [a for a in sides if a not in weights]
-
-
-def _roles(graph: VerifiedGraph) -> dict[int, tuple[str, tuple[int, int] | None, bool]]:
-    """Type, direction and whether it learns, of each part that may change hands. Margins go for margins of the same sign
-    and references for references, so that the loss keeps pulling the right way."""
-    anatomy = Anatomy(graph)
-    direction = anatomy.direction
-    learning = {a.name for a in contract_named(graph.contract).arguments if a.learns}
-    found = {}
-    for i, node in enumerate(graph.nodes):
-        if node.op in ("input", "const", "size") or i == graph.output or not anatomy.reads[i]:
-            continue
-        kind = graph.types[i]
-        if not kind.is_number and kind.dtype == "float":
-            found[i] = str(kind), direction[i], bool(anatomy.reads[i] & learning)
-    return found
+            open_nodes += [a for a in sides if not is_weight(graph, a)]
 
 
 _CROSSINGS: tuple[tuple[float, Crossing], ...] = (
@@ -209,7 +158,4 @@ _CROSSINGS: tuple[tuple[float, Crossing], ...] = (
     (2.5, _constant),
     (1.2, _gated),
     (0.8, _adaptive),
-    (0.6, _stepped),
-    (0.8, _extreme),
-    (1.0, _grafted),
 )

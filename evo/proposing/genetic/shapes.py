@@ -264,3 +264,10 @@ def batch_statistic(rng: Random, x: Value) -> tuple[str, Value]:
             return name, x.apply("quantile", q=0.5)
         case _:
             return name, x.apply("mean")
+
+
+def batch_middle(rng: Random, x: Value) -> tuple[str, Value]:
+    """Name and value of the batch's mean or median of x."""
+    if rng.random() < 0.5:
+        return "mean", x.apply("mean")
+    return "median", x.apply("quantile", q=0.5)

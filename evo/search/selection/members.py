@@ -98,7 +98,7 @@ class SelectionSettings:
     use_penalty: float = 0.7
     """Exponent of the penalty for frequent parents: the weight is divided by (1 + children) ** use_penalty."""
     grid_share: float = 0.25
-    """Share of parents drawn from the grid, where every cell has equal probability."""
+    """Share of parents drawn from the best of each cell of the grid."""
     elite_share: float = 0.15
     """Share of parents drawn from the elites of the whole population."""
     elites: int = 5

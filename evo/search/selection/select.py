@@ -6,7 +6,7 @@ Its parts:
 - Islands. A member belongs to the island that it was proposed for. Seed losses belong to all islands. Every `migration_every`
   members, the best of each island also joins the next island in a ring.
 - Grid (`grid`). Members are sorted into cells by their descriptors (shape of the loss, tails, inputs); each cell keeps its best.
-  Parents drawn from the grid differ from each other in shape, and are not always the fittest.
+  Parents drawn from the grid differ from each other in shape, and compete with one member of each other shape alone.
 - Elites. The best few candidates of the whole population.
 - Noise (`beliefs`). Fitness is shrunk towards the mean of the population according to its standard error, and then sampled from
   its posterior (Thompson 1933), so that one high score by chance does not dominate selection.
@@ -34,7 +34,7 @@ from evo.search.selection.columns import Floats, Members, Positions
 from evo.search.selection.grid import grid
 from evo.search.selection.members import Member, SelectionSettings
 
-SELECTION, SELECTION_VERSION = "selection", 2
+SELECTION, SELECTION_VERSION = "selection", 3
 """Key and version that a session records. The version is raised when equal states lead to other choices; missing: 1."""
 
 
@@ -166,7 +166,7 @@ class ParentPool:
             return self.pinned
         u = rng.random()
         if u < self.settings.grid_share and self.cells.size:
-            return np.array([rng.choice(self.cells)])
+            return self.cells
         if u < self.settings.grid_share + self.settings.elite_share and self.elites.size:
             return self.elites
         return self.able

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 import pytest
@@ -13,6 +14,7 @@ from evo.proposing.genetic import Parent, propose
 from evo.proposing.genetic.builder import Builder
 from evo.proposing.genetic.combine import combine
 from evo.proposing.genetic.explore import explore
+from evo.proposing.genetic.grammars.classification import _relative
 from evo.proposing.genetic.grammars.preference import margin
 from evo.proposing.genetic.proposal import MAX_NAME
 from evo.proposing.genetic.refine import LARGE, _simplify, refine
@@ -164,18 +166,32 @@ def test_two_losses_of_one_form_are_combined_by_their_constants() -> None:
         assert all(0.5 * 1.6**-0.51 <= value <= 2.0 * 1.6**0.51 for value in found)
 
 
-def test_a_term_and_a_weight_are_lent_whole() -> None:
+def test_a_term_is_lent_whole() -> None:
     builder = Builder("preference")
     x = margin(builder)
     weighed = (2.0 * x).sigmoid().detach() * (-x).softplus()
     lender = Parent(builder.finish(weighed + 0.1 * x.square()), "lender")
     lent = [combine(Random(s), "preference", [hinge(), lender]) for s in range(80)]
     terms = [c for c in lent if c.name.endswith("__lent") and "to hinge" in c.thought]
-    weights = [c for c in lent if c.name.endswith("__weighed") and "Weighed hinge" in c.thought]
-    assert terms and weights
+    assert terms
     assert all(any(n.op == "square" for n in c.graph.nodes) or "softplus" in c.graph.to_json() for c in terms)
-    assert all({"detach", "sigmoid", "relu"} <= {n.op for n in c.graph.nodes} for c in weights)
-    assert all(trains(c.graph) for c in (*terms, *weights))
+    assert all(trains(c.graph) for c in terms)
+
+
+def test_a_constant_is_changed_by_more_than_noise_hides() -> None:
+    thoughts = [refine(Random(s), "preference", [_with_constants(0.5, 2.0)]).thought for s in range(300)]
+    found = [re.search(r"changed the constant (\S+) of .* to (\S+)\.$", thought) for thought in thoughts]
+    factors = [float(m[2]) / float(m[1]) for m in found if m]
+    assert len(factors) > 10 and all(1.19 <= max(factor, 1 / factor) <= 2.21 for factor in factors)
+
+
+def test_a_weight_relative_to_the_batch_is_about_one_on_average_also_when_a_training_starts() -> None:
+    """Relative to the spread of x instead of its middle, it would close for all items at once."""
+    logits = -3.0 + 0.01 * torch.randn(200, 5, generator=torch.Generator().manual_seed(0))
+    for seed in range(20):
+        builder = Builder("classification")
+        weight = compile_loss(builder.finish(_relative(Random(seed), builder).value))
+        assert 0.8 < float(weight(logits, torch.arange(200) % 5).mean()) < 1.2
 
 
 def test_simplifying_a_weighed_loss_never_leaves_the_weight_alone() -> None:

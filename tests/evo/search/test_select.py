@@ -140,12 +140,13 @@ def test_a_gap_is_a_pair_of_descriptors_that_nobody_has_together() -> None:
     assert gap((), Random(0), given) == {}
 
 
-def test_the_grid_gives_weak_but_unlike_losses_a_chance() -> None:
-    crowd = [member(i, 1.0 + 0.01 * i, descriptors={"left_tail": "linear"}) for i in range(1, 9)]
-    odd = member(20, -9.0, descriptors={"left_tail": "flat"})
-    with_grid = drawn([*crowd, odd], only("refine", axes=("left_tail",)))
-    without = drawn([*crowd, odd], only("refine", axes=("left_tail",), grid_share=0.0))
-    assert with_grid[20] > 20 > without[20]
+def test_the_grid_gives_unlike_losses_a_chance_but_not_ruined_ones() -> None:
+    crowd = [member(i, 1.0 + 0.01 * i, descriptors={"left_tail": "linear"}) for i in range(1, 30)]
+    odd = member(40, 1.1, descriptors={"left_tail": "flat"})
+    ruined = member(41, -9.0, descriptors={"left_tail": "bounded"})
+    with_grid = drawn([*crowd, odd, ruined], only("refine", axes=("left_tail",)))
+    without = drawn([*crowd, odd, ruined], only("refine", axes=("left_tail",), grid_share=0.0))
+    assert with_grid[40] > 1.5 * without[40] and not with_grid[41]
 
 
 def test_combine_prefers_parents_of_different_cells() -> None:

@@ -7,7 +7,7 @@ from random import Random
 
 from evo.proposing.genetic.builder import Builder, Value, log_uniform, uniform
 from evo.proposing.genetic.grammars.grammar import Grammar
-from evo.proposing.genetic.shapes import Piece, batch_statistic
+from evo.proposing.genetic.shapes import Piece, batch_middle
 
 _MASK = -1e4
 """Added to the target's logit to leave it out of a log-sum-exp; far below any logit, and finite in float32."""
@@ -141,7 +141,7 @@ def _easy_first(rng: Random, b: Builder) -> Piece:
 
 def _relative(rng: Random, b: Builder) -> Piece:
     k, x = log_uniform(rng, 0.3, 2.0), margin(b)
-    name, middle = batch_statistic(rng, x)
+    name, middle = batch_middle(rng, x)
     easy = rng.random() < 0.5
     value = 2.0 * (k * ((x - middle) if easy else (middle - x))).sigmoid()
     order = f"x - {name}" if easy else f"{name} - x"

@@ -7,7 +7,7 @@ from random import Random
 
 from evo.proposing.genetic.builder import Builder, Value, log_uniform, uniform
 from evo.proposing.genetic.grammars.grammar import Grammar
-from evo.proposing.genetic.shapes import Piece, batch_statistic
+from evo.proposing.genetic.shapes import Piece, batch_middle
 
 _POLICY = ("policy_chosen_logps", "policy_rejected_logps")
 _REFERENCE = ("reference_chosen_logps", "reference_rejected_logps")
@@ -165,7 +165,7 @@ def _gate(rng: Random, b: Builder) -> Piece:
 
 def _relative(rng: Random, b: Builder) -> Piece:
     k, x = log_uniform(rng, 0.5, 4.0), margin(b)
-    name, middle = batch_statistic(rng, x)
+    name, middle = batch_middle(rng, x)
     value = 2.0 * (k * (middle - x)).sigmoid()
     return Piece(value.detach(), f"2 sigmoid({k:g} ({name} - x)), detached", "relative")
 
