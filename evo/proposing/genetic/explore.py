@@ -56,7 +56,7 @@ def _grown(rng: Random, grammar: Grammar) -> GeneticProposal:
 def grow(rng: Random, builder: Builder, grammar: Grammar) -> Piece:
     """A random loss with one value per item, built in `builder`."""
     piece = _core(rng, builder, grammar)
-    if rng.random() < _WEIGHT and grammar.weights:
+    if rng.random() < _WEIGHT * grammar.weighing and grammar.weights:
         weight = grammar.draw(rng, grammar.weights, builder)
         piece = Piece(weight.value * piece.value, f"({weight.words}) times {piece.words}", f"{weight.tag}_{piece.tag}")
     if rng.random() < _TERM and grammar.terms:

@@ -33,7 +33,7 @@ def refine(rng: Random, contract: str, parents: Sequence[Parent], rules: Collect
     weight per item, or where its gradient stops."""
     parent = parents[0]
     first = [_simplify] if parent.graph.operations > LARGE else []
-    for mutation in first + _order(rng):
+    for mutation in first + _order(rng, contract):
         change = _attempt(mutation, rng, parent.graph)
         if change is not None:
             graph, words, tag = change
@@ -41,9 +41,11 @@ def refine(rng: Random, contract: str, parents: Sequence[Parent], rules: Collect
     raise AssertionError("a term can be added to every verified graph below the size limit")
 
 
-def _order(rng: Random) -> list[Mutation]:
+def _order(rng: Random, contract: str) -> list[Mutation]:
     """All mutations in random order: a weighted draw without replacement."""
-    return [m for _, m in sorted(_MUTATIONS, key=lambda entry: rng.random() ** (1.0 / entry[0]), reverse=True)]
+    more = {_weight: grammar_of(contract).weighing}
+    chances = {mutation: rng.random() ** (1.0 / (weight * more.get(mutation, 1.0))) for weight, mutation in _MUTATIONS}
+    return sorted(chances, key=lambda mutation: -chances[mutation])
 
 
 def _attempt(mutation: Mutation, rng: Random, graph: VerifiedGraph) -> Change | None:

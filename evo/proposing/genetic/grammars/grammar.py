@@ -32,6 +32,8 @@ class Grammar:
     """Small terms to add to a loss, with their weights."""
     weights: tuple[tuple[float, Term], ...] = ()
     """Positive factors per item, without a gradient, with their weights."""
+    weighing: float = 1.0
+    """How much more often than usual a loss gets such a factor."""
     smoothed: Callable[[Random, Builder, Callable[[Mapping[str, Value]], Value]], tuple[Value, str]] | None = None
     """A loss made tolerant of wrong labels, given the loss as a function of replaced inputs; with what was done."""
     reversed_inputs: Callable[[Builder], Mapping[str, Value]] | None = None

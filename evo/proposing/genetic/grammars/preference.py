@@ -156,9 +156,9 @@ def _easy_first(rng: Random, b: Builder) -> Piece:
 
 
 def _gate(rng: Random, b: Builder) -> Piece:
-    """More weight where one of the log-probabilities' contrasts is large, or where it is small: labels are not equally reliable."""
-    name, signal, low, high = rng.choice(_SIGNALS)
-    a, floor = log_uniform(rng, low, high) * (1 if rng.random() < 0.5 else -1), uniform(rng, 0.0, 0.3)
+    """More weight where a difference or sum of log-probabilities is large, or where it is small: labels are not equally reliable."""
+    name, signal = rng.choice(_SIGNALS)
+    a, floor = log_uniform(rng, 0.05, 1.5) * (1 if rng.random() < 0.5 else -1), uniform(rng, 0.0, 0.3)
     value = floor + (a * signal(b)).sigmoid()
     return Piece(value.detach(), f"{floor:g} + sigmoid({a:g} times {name}), detached", "gated")
 
@@ -174,28 +174,23 @@ def _policy_margin(b: Builder) -> Value:
     return b.input(_POLICY[0]) - b.input(_POLICY[1])
 
 
-def _usual(*names: str) -> Callable[[Builder], Value]:
-    """Sum of log-probabilities against its batch mean, nats: how usual the texts are, among those of the batch."""
+def _usual(side: tuple[str, str]) -> Callable[[Builder], Value]:
+    """Sum of both completions' log-probabilities less its batch mean, nats: how usual the pair is among those of the batch."""
 
     def value(b: Builder) -> Value:
-        inputs = [b.input(name) for name in names]
-        both = inputs[0] + inputs[1] if len(inputs) > 1 else inputs[0]
+        both = b.input(side[0]) + b.input(side[1])
         return both - both.apply("mean")
 
     return value
 
 
-_SIGNALS: tuple[tuple[str, Callable[[Builder], Value], float, float], ...] = (
-    ("the reference's margin", _reference_margin, 0.05, 1.5),
-    ("the pair's log-probability under the reference less its batch mean", _usual(*_REFERENCE), 0.05, 1.5),
-    ("the pair's log-probability under the policy less its batch mean", _usual(*_POLICY), 0.05, 1.5),
-    ("the chosen one's log-probability under the reference less its batch mean", _usual(_REFERENCE[0]), 0.05, 1.5),
-    ("the rejected one's log-probability under the reference less its batch mean", _usual(_REFERENCE[1]), 0.05, 1.5),
-    ("beta h_w", lambda b: b.input("beta") * chosen_ratio(b), 0.5, 4.0),
-    ("beta h_l", lambda b: b.input("beta") * rejected_ratio(b), 0.5, 4.0),
+_SIGNALS: tuple[tuple[str, Callable[[Builder], Value]], ...] = (
+    ("the reference's margin", _reference_margin),
+    ("the policy's margin", _policy_margin),
+    ("the pair's log-probability under the reference less its batch mean", _usual(_REFERENCE)),
+    ("the pair's log-probability under the policy less its batch mean", _usual(_POLICY)),
 )
-"""What a gate may look at, in words and as a value, and the range of its slope. Log-probabilities are summed over some ten tokens,
-so their differences are several nats."""
+"""What a gate may look at, in words and as a value of several nats: difference and sum of the two log-probabilities, of either model."""
 
 
 def _agreement(rng: Random, b: Builder) -> Piece:
@@ -243,7 +238,8 @@ PREFERENCE_GRAMMAR = Grammar(
         (0.3, _spread),
         (0.6, _rejected_floor),
     ),
-    weights=((1.5, _hard_first), (1.0, _easy_first), (7.0, _gate), (0.5, _relative), (0.6, _agreement)),
+    weights=((1.5, _hard_first), (1.0, _easy_first), (10.0, _gate), (0.5, _relative), (0.6, _agreement)),
+    weighing=4.0,
     smoothed=_smoothed,
     reversed_inputs=_swapped,
     tempered_inputs=_tempered,
