@@ -99,7 +99,7 @@ class Campaign:
         self.deferred = DeferredFailures(self.archive, self.reader, self.population)
         self.proposers = Proposers.of(self.config, self.asked, self.population, self.monitor, self.requests)
         self.studies = StudyProposer(
-            self.archive, self.reader, self.vetter, self.workers, self.config.search, self.population.rungs[0],
+            self.archive, self.reader, self.vetter, self.workers, self.config.search, self.population.rungs[-1],
             lambda: self._blocked(self._first_cost, self.final_reserve),
         )  # fmt: skip
 

@@ -153,7 +153,7 @@ def _of_study(proposal: ProposalRow, request: Request, population: Population, r
         return [] if proposal.reply is None else [f"{step}: studies have changed since then"]
     assert proposal.received_event is not None
     past = reader.as_of(proposal.received_event)
-    if repeated(request, population.config.search, population.rungs[0], past) != proposal.reply:
+    if repeated(request, population.config.search, population.rungs[-1], past) != proposal.reply:
         return [f"{step}: the recorded trainings of the study give another result"]
     return []
 

@@ -122,7 +122,7 @@ class SearchConfig(_Frozen):
     )
     grid: bool = Field(
         True,
-        description="whether some parents are drawn from a grid with one cell for each shape of loss (the best of a random cell), "
+        description="whether some parents are drawn from a grid that keeps the best loss of each shape, "
         "and parents of one proposal, and targets of explore, are chosen by their cells",
     )
     elites: bool = Field(True, description="whether some parents are drawn from the best few candidates of all islands")

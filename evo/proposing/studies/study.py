@@ -16,7 +16,7 @@ from sandbox.graph.loss_graph import VerifiedGraph
 
 STUDY = "study"
 """Name of the proposer in the archive."""
-VERSION = f"{STUDY}-1"
+VERSION = f"{STUDY}-2"
 """Increased whenever the same scores give other trials or another loss than before."""
 
 SEEDS = 4

@@ -8,9 +8,10 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from statistics import fmean
 
 import pytest
-from search_figures import RunTrace, curve_at, offspring_rise, offspring_slope, ratio_to_reach
+from search_figures import RunTrace, curve_at, offspring_rise, offspring_slope, ratio_to_reach, trimmed_mean
 from shared_scores import ScoreTable, SharingPool
 
 from evo.proposing.genetic.builder import Builder
@@ -53,6 +54,8 @@ def test_the_slope_of_the_offspring_is_per_proposal() -> None:
     rising = trace((1, 1, 0.0), offspring=((10, 0.1), (20, 0.2), (30, 0.3)))
     lopsided = trace((1, 1, 0.0), offspring=((2, 0.1), (8, -9.0), (9, 0.2), (45, 0.4)))
     assert offspring_rise([lopsided])[0] == pytest.approx(0.3)
+    assert offspring_rise([lopsided], fmean)[0] == pytest.approx(0.4 - (0.1 - 9.0 + 0.2) / 3)
+    assert trimmed_mean([-9.0, *range(1, 19), 99.0]) == pytest.approx(9.5)
     slope, low, high = offspring_slope([rising, rising])
     assert slope == pytest.approx(0.01) and low == pytest.approx(high)
 

@@ -153,6 +153,7 @@ def test_tune_finds_a_planted_constant_within_its_budget_and_the_child_is_scored
     assert 2.2 < factor < 4.2, f"the optimum is {BEST}, the parent has 1.25"
     assert [(edge.parent, edge.role) for edge in snapshot.parents[child]] == [(parent.id, "refined")]
     trainings = len(snapshot.variant_evaluations)
+    assert {e.rung for e in snapshot.variant_evaluations} == {"full"}, "the highest rung of the search"
     assert trainings <= 32 and f'"trainings": {trainings}' in (study.reply or "")
     assert snapshot.spending.evaluations == trainings + len(snapshot.evaluations)
     own = [e for e in snapshot.evaluations if e.candidate_id == child]
