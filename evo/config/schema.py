@@ -63,7 +63,7 @@ _NONE = (None, "unlimited")
 class BudgetConfig(_Frozen):
     """Limits of a campaign. It stops cleanly at the first limit that is reached; null means no limit."""
 
-    proposals: int | None = Field(24, ge=0, description="proposals whose request was answered, whatever the answer")
+    proposals: int | None = Field(48, ge=0, description="proposals whose request was answered, whatever the answer")
     evaluations: int | None = Field(
         None, ge=0, description="trainings, each of one candidate at one rung with one seed"
     )
