@@ -7,7 +7,8 @@ In each world, every known preference loss is tuned in the same way:
 2. These are trained at `full` with every beta of the grid on two further seeds. This chooses the beta of each.
 3. The best of them and DPO, each at its best beta, are measured at `full` on fresh seeds.
 
-Hand-written losses enter at step 2. They use the structure of the world `typical`, and prove that there is something to find in it.
+Hand-written losses enter at step 2. They use the structure of the worlds `typical` and `unfamiliar`, and show what there is to
+find.
 Headroom is the mean paired difference to the tuned DPO on the fresh seeds, in units of one training's paired deviation (the
 standard deviation of that difference over seeds).
 
@@ -47,6 +48,7 @@ DPO = "dpo"
 _HEAD = """
 def loss(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, beta):
     d = reference_chosen_logps - reference_rejected_logps
+    s = reference_chosen_logps + reference_rejected_logps
     rho = policy_chosen_logps - policy_rejected_logps - d
     return """
 HAND_WRITTEN = {
@@ -54,8 +56,10 @@ HAND_WRITTEN = {
     "weighted by sigmoid(-d / 2)": "-torch.nn.functional.logsigmoid(beta * rho) * torch.sigmoid(-0.5 * d)",
     "shifted by d / 2": "-torch.nn.functional.logsigmoid(beta * (rho + 0.5 * d))",
     "shifted by d": "-torch.nn.functional.logsigmoid(beta * (rho + d))",
+    "weighted by sigmoid((s - mean s) / 2)": "-torch.nn.functional.logsigmoid(beta * rho) * torch.sigmoid(0.5 * (s - s.mean()))",
+    "weighted by sigmoid((s - mean s) / 10)": "-torch.nn.functional.logsigmoid(beta * rho) * torch.sigmoid(0.1 * (s - s.mean()))",
 }
-"""Losses that read d, the reference's log-ratio of chosen to rejected, as no known loss of the DPO kind does."""
+"""Losses that read d, the reference's log-ratio of chosen to rejected, or s, its log-probability of both, as no known loss does."""
 
 Key = tuple[str, str, str, float, int]
 """World, loss, rung, beta, seed."""

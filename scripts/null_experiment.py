@@ -349,7 +349,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--file", type=Path, help="file of the pool (default: in the temporary folder)")
     parser.add_argument("--runs", type=int, default=2000, help="number of runs to simulate (%(default)s)")
     parser.add_argument(
-        "--proposals", type=int, default=24, help="entries of a run in addition to its seed losses (%(default)s)"
+        "--proposals", type=int, default=48, help="entries of a run in addition to its seed losses (%(default)s)"
     )
     ladder = LadderSettings()
     for option, default, meaning in (

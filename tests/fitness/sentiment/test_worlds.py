@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 import math
+import statistics
 from random import Random
 from typing import get_args
 
@@ -165,6 +166,17 @@ def test_in_typical_the_wrong_labels_chose_what_the_reference_finds_likely():
     assert wrong < -2.0 < 1.0 < right
 
 
+def test_in_unfamiliar_the_wrong_labels_are_those_of_the_pairs_that_the_reference_finds_unlikely():
+    pairs = Pairs("unfamiliar")
+    assert sum(pairs.wrong) == round(0.4 * PAIRS)
+    levels = [nats(row, "chosen") + nats(row, "rejected") for row in pairs.rows]
+    middle = statistics.median(levels)
+    unlikely = [wrong for wrong, level in zip(pairs.wrong, levels, strict=True) if level < middle]
+    assert sum(unlikely) > 0.9 * sum(pairs.wrong)
+    wrong, right = pairs.means(pairs.better_minus_worse(nats))
+    assert abs(wrong - right) < 3.0
+
+
 def test_in_length_the_wrong_labels_chose_the_longer_review():
     pairs = Pairs("length")
     assert sum(pairs.wrong) == round(0.35 * PAIRS)
@@ -184,7 +196,7 @@ def test_in_shifted_judge_labels_follow_another_judge_than_the_measurement():
     assert sum(theirs.wrong) > sum(ours.wrong) + 0.1 * PAIRS
 
 
-@pytest.mark.parametrize("world", ["typical", "length", "shifted_judge"])
+@pytest.mark.parametrize("world", ["typical", "unfamiliar", "length", "shifted_judge"])
 def test_a_seed_determines_the_pairs_of_a_world(world):
     once, again = (list(runner(world, pairs=32)._training_pairs(5)) for _ in range(2))
     assert once == again
