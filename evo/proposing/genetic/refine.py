@@ -308,7 +308,8 @@ def _simplify(rng: Random, graph: VerifiedGraph) -> Change | None:
 
 
 def _sides(graph: VerifiedGraph) -> list[Use]:
-    """Operands that could stand for the whole of the operation that reads them."""
+    """Operands that could stand for the whole of the operation that reads them: those that read the same inputs. A term that does
+    not see the labels, for example, does not train a model alone."""
     anatomy, whole = Anatomy(graph), graph.types[graph.output]
     return [
         Use(i, k)
@@ -317,7 +318,7 @@ def _sides(graph: VerifiedGraph) -> list[Use]:
         and graph.types[i] == whole
         and i not in anatomy.margins
         for k, a in enumerate(node.args)
-        if graph.types[a] == whole and a not in anatomy.margins and anatomy.reads[a]
+        if graph.types[a] == whole and a not in anatomy.margins and anatomy.reads[a] == anatomy.reads[i]
         if _may_stay(graph, anatomy, node, k)
     ]
 

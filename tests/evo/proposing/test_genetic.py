@@ -17,7 +17,7 @@ from evo.proposing.genetic.explore import explore
 from evo.proposing.genetic.grammars.classification import _relative
 from evo.proposing.genetic.grammars.preference import margin
 from evo.proposing.genetic.proposal import MAX_NAME
-from evo.proposing.genetic.refine import LARGE, _simplify, refine
+from evo.proposing.genetic.refine import LARGE, _simplify, refine, simplified
 from evo.proposing.genetic.repair import repair
 from evo.proposing.genetic.structure import Anatomy
 from evo.search.operators import OPERATORS as OPERATORS_OF_SEARCH
@@ -202,6 +202,17 @@ def test_simplifying_a_weighed_loss_never_leaves_the_weight_alone() -> None:
     for seed in range(30):
         change = _simplify(Random(seed), graph)
         assert change is not None and "softplus" in {n.op for n in change[0].nodes}
+
+
+def test_simplifying_never_leaves_a_term_that_does_not_see_the_labels() -> None:
+    builder = Builder("classification")
+    log_p = builder.input("logits").apply("log_softmax", dim=1)
+    right = (log_p * builder.input("targets").apply("one_hot", symbol="C")).apply("sum", dim=1)
+    smoothing = (0.1 * log_p.square() - 0.5 * log_p - 0.1 * log_p.apply("exp")).apply("mean", dim=1)
+    graph = builder.finish(0.2 * -right + smoothing)  # the term is the larger side
+    for seed in range(30):
+        simpler = simplified(Random(seed), graph, 1)
+        assert "targets" in simpler.inputs
 
 
 def test_a_refinement_may_write_the_margin_without_the_reference() -> None:
