@@ -62,6 +62,7 @@ from archive.sqlite.queries import (
     PROPOSALS,
     RUNGS,
     SCORES_DOWN,
+    STATUSES,
     TELLING,
     TEXT,
     VARIANT_EVALUATIONS,
@@ -111,9 +112,11 @@ class Reader(View):
         for row in self._each(f"{VERDICTS} AND descriptors IS NOT NULL ORDER BY candidate_id"):
             yield verdict_row(row, self.path).descriptors or {}
 
-    def ids(self) -> list[int]:
-        """The ids of all candidates, in order."""
-        return [row["id"] for row in self._rows("SELECT id FROM candidate WHERE event_id <= :at ORDER BY id")]
+    def ids(self, proposer: str | None = None) -> list[int]:
+        """The ids of all candidates, or of those of a proposer, in order."""
+        sql = "SELECT id FROM candidate WHERE event_id <= :at"
+        where = "" if proposer is None else " AND proposal_id IN (SELECT id FROM proposal WHERE proposer = :proposer)"
+        return [row["id"] for row in self._rows(f"{sql}{where} ORDER BY id", proposer=proposer)]
 
     def seed_ids(self) -> list[int]:
         """The ids of the seed losses, in order."""
@@ -332,6 +335,11 @@ class Reader(View):
         """Numbers of candidates, requests and trainings now, also in a view made by `as_of`."""
         row = self._rows(COUNTS)[0]
         return Progress(**{name: int(row[name]) for name in row.keys()})  # noqa: SIM118 - a Row iterates over its values
+
+    def statuses(self, task: str) -> dict[str, int]:
+        """Number of candidates by status now, with the trainings of a task: refused, duplicate, scored, failed (every training),
+        accepted or unvetted, the first in this order that holds."""
+        return {row["status"]: row["candidates"] for row in self._rows(STATUSES, task=task)}
 
     def spending(self) -> Spending:
         """Cost of proposals, trainings and judges so far."""

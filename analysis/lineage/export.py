@@ -141,7 +141,7 @@ def _cytoscape(lineage: Lineage) -> Iterator[str]:
         {"data": {**row, "id": f"{row['source']}-{row['target']}", "source": str(row["source"]), "target": str(row["target"])}}
         for row in lineage.edges()
     )  # fmt: skip
-    elements = {"nodes": [], "edges": []}
+    elements: dict[str, list[Row]] = {"nodes": [], "edges": []}
     around = {"data": [["name", lineage.name]], "directed": True, "multigraph": False, "elements": elements}
     return _filled(encode.json_text(around), nodes, edges)
 

@@ -52,7 +52,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Pairing:
-    """Gain from common random numbers at a rung, over pairs of losses with several shared seeds: all pairs of at most `PAIRED` losses.
+    """Gain from common random numbers at a rung, over the pairs of at most `PAIRED` losses with several shared seeds.
 
     `factor` is the median of (Var(a) + Var(b)) / Var(a - b): how many times more seeds losses with separate seeds would need. The
     median, because a loss that hardly trains does not vary together with others.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ class Snapshot:
         with reader.consistent():
             reader.check_references()
             events = reader.events() if every_event else reader.telling_events()
-            return cls._of(reader, reader.run(), events, _last_at(reader), reader.rungs(reader.run().task))
+            return cls._of(reader, reader.run(), events, last_at(reader), reader.rungs(reader.run().task))
 
     @classmethod
     def of_seeds(cls, reader: Reader) -> Snapshot:
@@ -91,14 +92,14 @@ class Snapshot:
         with reader.consistent():
             run, events = reader.run(), reader.telling_events(costs=False)
             seeds = reader.among(reader.seed_ids())
-            return cls._of(seeds, run, events, _last_at(reader), reader.rungs(run.task))
+            return cls._of(seeds, run, events, last_at(reader), reader.rungs(run.task))
 
     def with_candidates(self, reader: Reader, ids: Iterable[int], *, bare: bool = False) -> Snapshot:
         """These candidates in addition to those of this snapshot. Values of the whole run, as `spending`, hold for these alone.
 
-        Take both from one `Reader.consistent`. `bare`: as in `Reader.among`.
+        Take both from one `Reader.consistent`. `bare`: as `Reader.bare`.
         """
-        those = reader.among({*self.candidates, *ids}, bare=bare)
+        those = (reader.bare() if bare else reader).among({*self.candidates, *ids})
         return self._of(those, self.run, self.events, self.last_at, self.rungs)
 
     @classmethod
@@ -246,7 +247,7 @@ class Snapshot:
     @cached_property
     def baseline(self) -> CandidateRow | None:
         """The baseline, as recorded in the table `run`. None in a run without seed losses."""
-        return baseline_among(self.candidates.values(), self.run.baseline)
+        return baseline_among(self.seeds, self.run.baseline)
 
     @cached_property
     def final(self) -> Final | None:
@@ -336,6 +337,16 @@ class Snapshot:
             return CandidateStatus.SCORED
         return CandidateStatus.FAILED if states == {EvaluationState.FAILED} else CandidateStatus.ACCEPTED
 
+    @property
+    def statuses(self) -> Mapping[CandidateStatus, int]:
+        """Number of candidates of each status."""
+        return Counter(map(self.status, self.candidates))
+
+    @property
+    def of_people(self) -> Sequence[int]:
+        """The losses that people gave to the run after its start."""
+        return [id for id in self.candidates if self.by_person(id)]
+
     def step(self, candidate: int) -> int:
         """The step that proposed a candidate; 0 for seed losses."""
         proposal = self.proposals.get(self.candidates[candidate].proposal_id or 0)
@@ -363,7 +374,8 @@ class Snapshot:
         return found
 
 
-def _last_at(reader: Reader) -> str:
+def last_at(reader: Reader) -> str:
+    """Time of the newest event, or of the start where there is none."""
     newest = reader.newest_event()
     return newest.at if newest else reader.run().created_at
 

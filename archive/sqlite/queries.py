@@ -1,6 +1,7 @@
 """Queries of the reader. `:at` is the newest event that is seen; rows that were recorded later do not exist."""
 
 from archive.records import EventKind
+from archive.sqlite.packed import pack
 
 NOW = 2**63 - 1
 """Event bound of a reader without a limit."""
@@ -26,6 +27,15 @@ SELECT p.id, p.step, p.attempt, p.operator, p.proposer, p.model, p.temperature, 
        (SELECT v.kind FROM event AS v WHERE v.proposal_id = p.id AND v.candidate_id IS NULL AND v.id <= :at
         ORDER BY v.id DESC LIMIT 1) AS kind
 FROM proposal AS p WHERE p.requested_event <= :at"""
+
+STATUSES = """
+SELECT status, count(*) AS candidates FROM (
+    SELECT CASE WHEN v.candidate_id IS NULL THEN 'unvetted' WHEN v.status = 'refused' THEN 'refused'
+                WHEN v.duplicate_of IS NOT NULL THEN 'duplicate' WHEN max(e.state = 'scored') THEN 'scored'
+                WHEN min(e.state = 'failed') THEN 'failed' ELSE 'accepted' END AS status
+    FROM candidate AS c LEFT JOIN verdict AS v ON v.candidate_id = c.id
+    LEFT JOIN evaluation AS e ON e.candidate_id = c.id AND e.task = :task GROUP BY c.id
+) GROUP BY status"""
 
 RUNGS = """
 SELECT rung FROM evaluation WHERE task = :task AND queued_event <= :at GROUP BY rung ORDER BY min(queued_event)"""
@@ -63,7 +73,7 @@ FROM parent AS p JOIN candidate AS c ON c.id = p.child AND c.event_id <= :at GRO
 BARE_VERDICTS = """
 SELECT candidate_id, status, duplicate_of, duplicate_kind, graph, hash, fingerprint, descriptors, entry, NULL AS guarantees,
        milliseconds, '{}' AS details, event_id FROM verdict WHERE event_id <= :at"""
-BARE_PROPOSALS = PROPOSALS.replace("p.reply", "NULL AS reply")
+BARE_PROPOSALS = PROPOSALS.replace("p.reply", f"CASE WHEN p.reply IS NOT NULL THEN x'{pack('').hex()}' END AS reply")
 BARE_EVALUATIONS = EVALUATIONS.replace("e.metrics", "'{}' AS metrics").replace("e.items", "NULL AS items")
 
 ANCESTRY = """

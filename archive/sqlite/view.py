@@ -67,13 +67,14 @@ class View:
         """A view of the archive up to and including `event`, on this reader's connection."""
         return type(self)(self.path, self._connection, self._turn, min(event, self._upto), self._only, self._bare)
 
-    def among(self, ids: Iterable[int], *, bare: bool = False) -> Self:
-        """A view in which only these candidates exist, with their parents, verdicts, findings, proposals and trainings.
+    def among(self, ids: Iterable[int]) -> Self:
+        """A view in which only these candidates exist, with their parents, verdicts, findings, proposals and trainings."""
+        return type(self)(self.path, self._connection, self._turn, self._upto, json.dumps(sorted(ids)), self._bare)
 
-        With `bare`, lists of rows are without what takes most of the time to decode: replies, metrics, fitness per item, and
-        of verdicts the guarantees and details.
-        """
-        return type(self)(self.path, self._connection, self._turn, self._upto, json.dumps(sorted(ids)), bare)
+    def bare(self) -> Self:
+        """A view whose lists of rows are without what takes long to decode: replies are empty, evaluations have no metrics and no
+        fitness per item, verdicts no guarantees and details."""
+        return type(self)(self.path, self._connection, self._turn, self._upto, self._only, True)
 
     @contextmanager
     def consistent(self) -> Iterator[Self]:
