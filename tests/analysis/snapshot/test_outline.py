@@ -3,7 +3,6 @@
 import random
 
 import pytest
-from make_archive import make_archive
 
 from analysis.claims.comparison import decide
 from analysis.claims.headline import headline_of
@@ -51,7 +50,9 @@ def random_archive(path, seed):
 
 @pytest.fixture(params=["campaign", *range(3)])
 def path(request, tmp_path):
-    return make_archive(tmp_path) if request.param == "campaign" else random_archive(tmp_path, request.param)
+    if request.param == "campaign":
+        return request.getfixturevalue("run_dir") / "archive.db"
+    return random_archive(tmp_path, request.param)
 
 
 def test_an_outline_says_what_a_snapshot_says(path):

@@ -27,7 +27,7 @@ def lines_above(snapshot, candidate, depth=1):
 
 
 def test_each_candidate_is_shown_with_its_ancestry(tmp_path):
-    with Reader.open(make_archive(tmp_path)) as reader:
+    with Reader.open(make_archive(tmp_path, 14)) as reader:
         snapshot = Snapshot.of(reader)
         for id in snapshot.candidates:
             assert list(islice(ancestry(reader, id), ANCESTORS)) == list(islice(lines_above(snapshot, id), ANCESTORS))
