@@ -9,10 +9,11 @@ from analysis import stats
 from analysis.output.encode import one_line
 from analysis.snapshot import Arm, Snapshot
 from analysis.steering import LONGEST_NOTE
+from archive.decode import Brief
 from archive.records import CandidateRow, Origin
 
 
-def display_name(candidate: CandidateRow, width: int = 48) -> str:
+def display_name(candidate: CandidateRow | Brief, width: int = 48) -> str:
     """A candidate's name as one visible line. The seed loss `dpo` is written DPO, as in its paper."""
     is_dpo = candidate.origin is Origin.SEED and candidate.name == "dpo"
     return "DPO" if is_dpo else one_line(candidate.name, width)

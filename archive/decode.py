@@ -97,6 +97,11 @@ class FinishedEvaluation(NamedTuple):
     seconds: float | None
 
 
+def rung_of(row: sqlite3.Row, path: Path) -> str:
+    """The rung in a row of `evaluation`."""
+    return Cells(row, "evaluation", path).text("rung")
+
+
 def result_row(row: sqlite3.Row, path: Path) -> FinishedEvaluation:
     """A finished evaluation, for standings."""
     cells = Cells(row, "evaluation", path)

@@ -6,17 +6,12 @@ values are refused. Not covered: bugs of SQLite itself, and what a caller does w
 graphs and escape text).
 
 `Reader.as_of(event)` shows the archive as it was when that event was the newest: later rows do not exist, and evaluations and
-proposals have the state that they had then.
+proposals have the state that they had then. `Reader.among(ids)` shows only some candidates, with what belongs to them.
 """
 
 import math
-import sqlite3
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from archive.decode import (
     Brief,
@@ -32,9 +27,10 @@ from archive.decode import (
     proposal_row,
     result_row,
     run_row,
+    rung_of,
     verdict_row,
 )
-from archive.errors import ArchiveClosed, CorruptArchive, MissingRow
+from archive.errors import CorruptArchive
 from archive.records import (
     CandidateRow,
     Curves,
@@ -50,24 +46,31 @@ from archive.records import (
     VerdictRow,
 )
 from archive.spending import COSTS, Spending, spending_of
-from archive.sqlite.opening import open_for_reading, tidy
 from archive.sqlite.packed import unpack_like
 from archive.sqlite.queries import (
     ANCESTRY,
     ARM,
+    BARE_EVALUATIONS,
+    BARE_PROPOSALS,
+    BARE_VERDICTS,
     BRIEF,
     COUNTS,
     DANGLING,
+    EDGES,
     EVALUATIONS,
     NOW,
     PROPOSALS,
+    RUNGS,
     SCORES_DOWN,
+    STATUSES,
     TELLING,
     TEXT,
     VARIANT_EVALUATIONS,
     VARIANTS,
+    VERDICTS,
 )  # fmt: skip
 from archive.sqlite.values import decompress
+from archive.sqlite.view import View
 from archive.standings import Standing, place, standing_of
 from archive.variants import VariantEvaluationRow, VariantRow, variant_evaluation_row, variant_row
 
@@ -78,58 +81,8 @@ MOST_UNPACKED = 2**30
 person may hold many small values that decompress to large ones."""
 
 
-class Reader:
+class Reader(View):
     """An archive open for reading. Create it with `open` and close it (it is a context manager). Thread-safe."""
-
-    def __init__(
-        self, path: Path, connection: sqlite3.Connection, turn: threading.RLock, upto: int, owner: bool
-    ) -> None:
-        self.path = path
-        self._connection = connection
-        self._turn = turn
-        self._upto = upto
-        self._owner = owner
-
-    @classmethod
-    def open(cls, path: str | Path) -> Self:
-        """Opens an archive: during a run, finished, on a read-only disk, or after a crash.
-
-        Raises ArchiveNotFound, NotAnArchive, CorruptArchive, NewerArchive, UnreadableArchive and UnsafeFile.
-        """
-        place, connection = open_for_reading(path)
-        return cls(place, connection, threading.RLock(), NOW, owner=True)
-
-    def close(self) -> None:
-        """Closes the file and removes the files that reading created. Does nothing for a view made by `as_of`."""
-        if self._owner:
-            with self._turn:
-                self._connection.close()
-            tidy(self.path)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def as_of(self, event: int) -> "Reader":
-        """A view of the archive up to and including `event`, on this reader's connection."""
-        return Reader(self.path, self._connection, self._turn, min(event, self._upto), owner=False)
-
-    @contextmanager
-    def consistent(self) -> Iterator[Self]:
-        """Within the block, all queries see the same state of the archive, whatever the writer does meanwhile."""
-        with self._turn:
-            if self._connection.in_transaction:
-                yield self
-                return
-            self._rows("BEGIN")
-            try:
-                yield self
-            finally:
-                self._rows("COMMIT")
 
     # ---- rows ----------------------------------------------------------------------------------------------------
 
@@ -140,15 +93,35 @@ class Reader:
             raise CorruptArchive(f"{self.path} should hold one run, but holds {len(rows)}; get a fresh copy of it")
         return run_row(rows[0], self.path)
 
-    def candidates(self, as_of: int | None = None) -> list[CandidateRow]:
+    def candidates(self) -> list[CandidateRow]:
         """All candidates, in order of ids (oldest first)."""
-        rows = self._rows("SELECT * FROM candidate WHERE event_id <= :at ORDER BY id", at=self._at(as_of))
+        rows = self._rows(f"SELECT * FROM candidate WHERE event_id <= :at{self._those('id')} ORDER BY id")
         return [candidate_row(row, self.path) for row in rows]
 
     def candidate(self, id: int) -> CandidateRow:
         """One candidate. MissingRow if there is none with that id."""
-        rows = self._rows("SELECT * FROM candidate WHERE id = :id AND event_id <= :at", id=id, at=self._upto)
+        rows = self._rows("SELECT * FROM candidate WHERE id = :id AND event_id <= :at", id=id)
         return candidate_row(self._one(rows, f"candidate {id}"), self.path)
+
+    def briefs(self) -> list[Brief]:
+        """Name, origin and status of all candidates, in order of ids."""
+        return [brief(row, self.path) for row in self._rows(f"{BRIEF} ORDER BY c.id")]
+
+    def descriptors(self) -> Iterator[Mapping[str, Any]]:
+        """The descriptors of each candidate that has some, one by one."""
+        for row in self._each(f"{VERDICTS} AND descriptors IS NOT NULL ORDER BY candidate_id"):
+            yield verdict_row(row, self.path).descriptors or {}
+
+    def ids(self, proposer: str | None = None) -> list[int]:
+        """The ids of all candidates, or of those of a proposer, in order."""
+        sql = "SELECT id FROM candidate WHERE event_id <= :at"
+        where = "" if proposer is None else " AND proposal_id IN (SELECT id FROM proposal WHERE proposer = :proposer)"
+        return [row["id"] for row in self._rows(f"{sql}{where} ORDER BY id", proposer=proposer)]
+
+    def seed_ids(self) -> list[int]:
+        """The ids of the seed losses, in order."""
+        sql = "SELECT id FROM candidate WHERE proposal_id IS NULL AND event_id <= :at ORDER BY id"
+        return [row["id"] for row in self._rows(sql)]
 
     def parents(self, id: int) -> list[ParentRow]:
         """The edges from a candidate's parents, in order of position."""
@@ -159,86 +132,111 @@ class Reader:
         self.candidate(id)
         return [parent_row(row, self.path) for row in self._rows(ANCESTRY, id=id, most=most)]
 
-    def lineage(self, as_of: int | None = None, child: int | None = None) -> list[ParentRow]:
+    def lineage(self, child: int | None = None) -> list[ParentRow]:
         """All edges of the lineage, or those of one child, in order of child and position."""
-        sql = "SELECT p.* FROM parent AS p JOIN candidate AS c ON c.id = p.child AND c.event_id <= :at"
+        sql = f"SELECT p.* FROM parent AS p JOIN candidate AS c ON c.id = p.child AND c.event_id <= :at{self._those('c.id')}"
         where = "" if child is None else " WHERE p.child = :child"
-        rows = self._rows(f"{sql}{where} ORDER BY p.child, p.position", at=self._at(as_of), child=child)
+        rows = self._rows(f"{sql}{where} ORDER BY p.child, p.position", child=child)
         return [parent_row(row, self.path) for row in rows]
 
-    def verdicts(self, as_of: int | None = None) -> list[VerdictRow]:
+    def edges(self, *, by_parent: bool = False) -> Iterator[ParentRow]:
+        """The edges of the lineage one by one, in order of child (or of parent) and position. Of a parent that a child names twice,
+        the first."""
+        order = "p.parent, p.child" if by_parent else "p.child, position"
+        for row in self._each(f"{EDGES} ORDER BY {order}"):
+            yield parent_row(row, self.path)
+
+    def verdicts(self) -> list[VerdictRow]:
         """All verdicts, in order of candidates."""
-        rows = self._rows("SELECT * FROM verdict WHERE event_id <= :at ORDER BY candidate_id", at=self._at(as_of))
+        sql = BARE_VERDICTS if self._bare else VERDICTS
+        rows = self._rows(f"{sql}{self._those('candidate_id')} ORDER BY candidate_id")
         return [verdict_row(row, self.path) for row in rows]
 
     def verdict(self, candidate_id: int) -> VerdictRow | None:
         """The verdict of a candidate; None if it has not been vetted yet."""
         sql = "SELECT * FROM verdict WHERE candidate_id = :id AND event_id <= :at"
-        rows = self._rows(sql, id=candidate_id, at=self._upto)
+        rows = self._rows(sql, id=candidate_id)
         return verdict_row(rows[0], self.path) if rows else None
 
-    def findings(self, candidate_id: int | None = None, as_of: int | None = None) -> list[FindingRow]:
+    def findings(self, candidate_id: int | None = None) -> list[FindingRow]:
         """The findings of one candidate or of all, in order of candidate and position."""
         sql = "SELECT f.* FROM finding AS f JOIN verdict AS v USING (candidate_id) WHERE v.event_id <= :at"
-        where = "" if candidate_id is None else " AND f.candidate_id = :id"
-        rows = self._rows(f"{sql}{where} ORDER BY f.candidate_id, f.position", at=self._at(as_of), id=candidate_id)
+        where = self._those("f.candidate_id") if candidate_id is None else " AND f.candidate_id = :id"
+        rows = self._rows(f"{sql}{where} ORDER BY f.candidate_id, f.position", id=candidate_id)
         return [finding_row(row, self.path) for row in rows]
 
-    def proposals(self, state: ProposalState | None = None, as_of: int | None = None) -> list[ProposalRow]:
+    def proposals(self, state: ProposalState | None = None) -> list[ProposalRow]:
         """All proposals, or those in one state, in order of ids."""
-        rows = self._rows(f"{PROPOSALS} ORDER BY p.id", at=self._at(as_of))
+        made = (
+            "" if self._only is None else f" AND p.id IN (SELECT proposal_id FROM candidate WHERE 1{self._those('id')})"
+        )
+        rows = self._rows(f"{BARE_PROPOSALS if self._bare else PROPOSALS}{made} ORDER BY p.id")
         found = self._bounded((proposal_row(row, self.path) for row in rows), lambda p: len(p.reply or ""))
         return [row for row in found if state is None or row.state == state]
 
     def proposal(self, id: int) -> ProposalRow:
         """One proposal. MissingRow if there is none with that id."""
-        rows = self._rows(f"{PROPOSALS} AND p.id = :id", at=self._upto, id=id)
+        rows = self._rows(f"{PROPOSALS} AND p.id = :id", id=id)
         return proposal_row(self._one(rows, f"proposal {id}"), self.path)
+
+    def attempts(self, step: int) -> list[ProposalRow]:
+        """The proposals of a step, in order of attempts."""
+        rows = self._rows(f"{PROPOSALS} AND p.step = :step ORDER BY p.attempt", step=step)
+        return [proposal_row(row, self.path) for row in rows]
+
+    def latest_step(self) -> int:
+        """The highest step; 0 if there is none."""
+        sql = "SELECT coalesce(max(step), 0) AS step FROM proposal WHERE requested_event <= :at"
+        return int(self._rows(sql)[0]["step"])
+
+    def candidate_of(self, proposal_id: int) -> int | None:
+        """The id of the candidate that was made of a proposal; None if there is none."""
+        rows = self._rows("SELECT id FROM candidate WHERE proposal_id = :id AND event_id <= :at", id=proposal_id)
+        return rows[0]["id"] if rows else None
 
     def latest_attempt(self, step: int) -> int:
         """The number of the newest attempt of a step; 0 if there is none."""
         sql = "SELECT coalesce(max(attempt), 0) AS attempt FROM proposal WHERE step = :step AND requested_event <= :at"
-        return int(self._rows(sql, at=self._upto, step=step)[0]["attempt"])
+        return int(self._rows(sql, step=step)[0]["attempt"])
 
-    def evaluations(
-        self, candidate_id: int | None = None, state: EvaluationState | None = None, as_of: int | None = None
-    ) -> list[EvaluationRow]:
+    def evaluations(self, candidate_id: int | None = None, state: EvaluationState | None = None) -> list[EvaluationRow]:
         """All evaluations, or those of one candidate or in one state, in order of ids."""
-        where = "" if candidate_id is None else " AND e.candidate_id = :id"
-        rows = self._rows(f"{EVALUATIONS}{where} ORDER BY e.id", at=self._at(as_of), id=candidate_id)
+        where = self._those("e.candidate_id") if candidate_id is None else " AND e.candidate_id = :id"
+        rows = self._rows(f"{BARE_EVALUATIONS if self._bare else EVALUATIONS}{where} ORDER BY e.id", id=candidate_id)
         found = self._bounded(
             (evaluation_row(row, self.path) for row in rows), lambda e: 64 * len(e.items.values) if e.items else 0
         )
         return [row for row in found if state is None or row.state == state]
 
+    def rungs(self, task: str) -> list[str]:
+        """The rungs of a task at which something was queued, in order of their first evaluation."""
+        return [rung_of(row, self.path) for row in self._rows(RUNGS, task=task)]
+
     def evaluation(self, id: int) -> EvaluationRow:
         """One evaluation. MissingRow if there is none with that id."""
-        rows = self._rows(f"{EVALUATIONS} AND e.id = :id", at=self._upto, id=id)
+        rows = self._rows(f"{EVALUATIONS} AND e.id = :id", id=id)
         return evaluation_row(self._one(rows, f"evaluation {id}"), self.path)
 
     def variants(self, candidate_id: int | None = None) -> list[VariantRow]:
         """All variants, or those of one candidate, in order of ids."""
-        rows = self._rows(VARIANTS, at=self._upto, candidate=candidate_id or 0)
+        rows = self._rows(f"{VARIANTS}{self._those('candidate_id')} ORDER BY id", candidate=candidate_id or 0)
         return [variant_row(row, self.path, self._upto) for row in rows]
 
     def variant_evaluations(self, candidate_id: int | None = None) -> list[VariantEvaluationRow]:
         """The ended trainings of all variants, or of the variants of one candidate, in order of ids."""
-        rows = self._rows(VARIANT_EVALUATIONS, at=self._upto, candidate=candidate_id or 0)
+        sql = f"{VARIANT_EVALUATIONS}{self._those('v.candidate_id')} ORDER BY e.id"
+        rows = self._rows(sql, candidate=candidate_id or 0)
         found = (variant_evaluation_row(row, self.path) for row in rows)
         return self._bounded(found, lambda e: 64 * len(e.items.values) if e.items else 0)
 
     def curves(self, evaluation_id: int) -> Curves:
         """Training curves of a finished evaluation; empty where none were recorded."""
-        rows = self._rows(
-            "SELECT curves FROM evaluation WHERE id = :id AND finished_event <= :at", at=self._upto, id=evaluation_id
-        )
+        rows = self._rows("SELECT curves FROM evaluation WHERE id = :id AND finished_event <= :at", id=evaluation_id)
         return curves_of(self._one(rows, f"finished evaluation {evaluation_id}"), self.path)
 
     def prompt(self, proposal_id: int) -> list[tuple[str, str]] | None:
         """The prompt of a proposal as (role, text) per message; None if there was no prompt or it was not recorded."""
-        rows = self._rows(
-            "SELECT prompt FROM proposal WHERE id = :id AND requested_event <= :at", at=self._upto, id=proposal_id
-        )
+        rows = self._rows("SELECT prompt FROM proposal WHERE id = :id AND requested_event <= :at", id=proposal_id)
         sent = prompt_of(self._one(rows, f"proposal {proposal_id}"), self.path)
         return None if sent is None else [(role, self._text(text)) for role, text in sent]
 
@@ -255,37 +253,41 @@ class Reader:
         """Events with an id above `after`, of one kind or of all kinds, oldest first."""
         where = "" if kind is None else " AND kind = :kind"
         sql = f"SELECT * FROM event WHERE id > :after AND id <= :at{where} ORDER BY id"
-        return [event_row(row, self.path) for row in self._rows(sql, after=after, at=self._upto, kind=kind)]
+        return [event_row(row, self.path) for row in self._rows(sql, after=after, kind=kind)]
 
     def event(self, id: int) -> EventRow:
         """One event. MissingRow if there is none with that id."""
-        rows = self._rows("SELECT * FROM event WHERE id = :id AND id <= :at", at=self._upto, id=id)
+        rows = self._rows("SELECT * FROM event WHERE id = :id AND id <= :at", id=id)
         return event_row(self._one(rows, f"event {id}"), self.path)
 
     def newest_event(self) -> EventRow | None:
         """The newest event; None if there is none."""
-        rows = self._rows("SELECT * FROM event WHERE id <= :at ORDER BY id DESC LIMIT 1", at=self._upto)
+        rows = self._rows("SELECT * FROM event WHERE id <= :at ORDER BY id DESC LIMIT 1")
         return event_row(rows[0], self.path) if rows else None
 
-    def telling_events(self) -> list[EventRow]:
-        """The events that say more than that a row was written or changed, oldest first: of sessions, finals, costs, people."""
-        return [event_row(row, self.path) for row in self._rows(TELLING, at=self._upto)]
+    def telling_events(self, *, costs: bool = True) -> list[EventRow]:
+        """The events that say more than that a row was written or changed, oldest first: of sessions, finals, costs, people.
+
+        Those of costs may be nearly all of them.
+        """
+        out = "" if costs else " AND kind NOT IN ({})".format(", ".join(f"'{kind}'" for kind in COSTS))
+        return [event_row(row, self.path) for row in self._rows(f"{TELLING}{out} ORDER BY id")]
 
     def last_event(self) -> int:
         """The id of the newest event; 0 if there is none."""
-        return int(self._rows("SELECT coalesce(max(id), 0) AS id FROM event WHERE id <= :at", at=self._upto)[0]["id"])
+        return int(self._rows("SELECT coalesce(max(id), 0) AS id FROM event WHERE id <= :at")[0]["id"])
 
     # ---- derived -------------------------------------------------------------------------------------------------
 
-    def standings(self, task: str | None = None, rung: str | None = None, as_of: int | None = None) -> list[Standing]:
+    def standings(self, task: str | None = None, rung: str | None = None) -> list[Standing]:
         """Scores of each candidate per task, rung, beta and learning rate. Highest mean first, those without a score last."""
         with self.consistent():
-            briefs = {row["id"]: brief(row, self.path) for row in self._rows(BRIEF, at=self._at(as_of))}
+            briefs = {row["id"]: brief(row, self.path) for row in self._rows(BRIEF)}
             sql = (
                 "SELECT id, candidate_id, task, rung, seed, beta, learning_rate, state, fitness, seconds FROM evaluation "
                 "WHERE finished_event <= :at AND :task IN ('', task) AND :rung IN ('', rung) ORDER BY id"
             )
-            rows = self._rows(sql, at=self._at(as_of), task=task or "", rung=rung or "")
+            rows = self._rows(sql, task=task or "", rung=rung or "")
         groups: dict[tuple[int, str, str, float | None, float | None], list[FinishedEvaluation]] = {}
         for result in (result_row(row, self.path) for row in rows):
             key = (result.candidate_id, result.task, result.rung, result.beta, result.learning_rate)
@@ -306,7 +308,7 @@ class Reader:
             means: dict[tuple[int, float | None, float | None], float] = {}
             after = (math.inf, NOW)
             while True:
-                bound = {"fitness": after[0], "id": after[1], "at": self._upto, "page": 4 * most}
+                bound = {"fitness": after[0], "id": after[1], "page": 4 * most}
                 rows = self._rows(SCORES_DOWN, task=task, rung=rung, **bound)
                 for row in rows:
                     key = (row["candidate_id"], row["beta"], row["learning_rate"])
@@ -322,17 +324,22 @@ class Reader:
     def _results_of(
         self, task: str, rung: str, candidate: int, beta: float | None, rate: float | None
     ) -> list[FinishedEvaluation]:
-        rows = self._rows(ARM, task=task, rung=rung, id=candidate, beta=beta, rate=rate, at=self._upto)
+        rows = self._rows(ARM, task=task, rung=rung, id=candidate, beta=beta, rate=rate)
         return [result_row(row, self.path) for row in rows]
 
     def _brief(self, candidate: int) -> Brief:
-        rows = self._rows(f"{BRIEF} AND c.id = :id", id=candidate, at=self._upto)
+        rows = self._rows(f"{BRIEF} AND c.id = :id", id=candidate)
         return brief(self._one(rows, f"candidate {candidate}"), self.path)
 
     def progress(self) -> Progress:
         """Numbers of candidates, requests and trainings now, also in a view made by `as_of`."""
         row = self._rows(COUNTS)[0]
         return Progress(**{name: int(row[name]) for name in row.keys()})  # noqa: SIM118 - a Row iterates over its values
+
+    def statuses(self, task: str) -> dict[str, int]:
+        """Number of candidates by status now, with the trainings of a task: refused, duplicate, scored, failed (every training),
+        accepted or unvetted, the first in this order that holds."""
+        return {row["status"]: row["candidates"] for row in self._rows(STATUSES, task=task)}
 
     def spending(self) -> Spending:
         """Cost of proposals, trainings and judges so far."""
@@ -366,23 +373,3 @@ class Reader:
                 raise CorruptArchive(f"{self.path} unpacks to more than {MOST_UNPACKED} bytes; get a fresh copy of it")
             found.append(row)
         return found
-
-    def _at(self, as_of: int | None) -> int:
-        return self._upto if as_of is None else min(as_of, self._upto)
-
-    def _one(self, rows: Sequence[sqlite3.Row], what: str) -> sqlite3.Row:
-        if not rows:
-            raise MissingRow(f"there is no {what} in {self.path}")
-        return rows[0]
-
-    def _rows(self, sql: str, **values: Any) -> list[sqlite3.Row]:
-        with self._turn:
-            try:
-                return self._connection.execute(sql, values).fetchall()
-            except sqlite3.ProgrammingError as error:
-                raise ArchiveClosed(f"{self.path} is closed here; open it again ({error})") from error
-            except (sqlite3.Error, OverflowError, UnicodeDecodeError) as error:
-                raise CorruptArchive(
-                    f"{self.path} cannot be read ({error}); if copying it again does not help, see what is left with: "
-                    "sqlite3 FILE .recover"
-                ) from error

@@ -223,7 +223,9 @@ class Archive:
             for parent, _ in parents:
                 if not 0 < parent < candidate:
                     raise MissingRow(f"there is no candidate {parent} to be a parent")
-            event = write.event(EventKind.CANDIDATE_ADDED, payload, candidate_id=candidate, proposal_id=proposal_id)
+            # The event gets its candidate last: while it refers to a row that is not there yet, SQLite looks through all events for
+            # the rows that the new candidate would be missing from, and they have no index by candidate.
+            event = write.event(EventKind.CANDIDATE_ADDED, payload, proposal_id=proposal_id)
             write.insert(
                 "candidate",
                 id=candidate,
@@ -236,6 +238,7 @@ class Archive:
                 event_id=event,
                 created_at=now(),
             )
+            write.update("event", event, candidate_id=candidate)
             for position, (parent, role) in enumerate(parents):
                 write.insert("parent", child=candidate, parent=parent, role=Role(role), position=position)
             return candidate

@@ -24,7 +24,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -54,7 +55,9 @@ RUNGS = ("short", "full")
 CURVE_POINTS = 25
 RECORD_MS, READ_MS, GRAPHML_SECONDS, BYTES = 2.0, 20.0, 10.0, 5_000.0
 GROWTH = 1.1
-"""Largest ratio of the process's size in the last quarter to that in the first."""
+"""Largest ratio of the last quarter of the candidates to the first, for the process's size and the CPU time of a candidate."""
+BLOCK = 500
+"""Number of candidates whose costs are one line of `costs_file`."""
 READS = 30
 
 
@@ -88,91 +91,101 @@ def _vetted(name: str, thought: str, graph: VerifiedGraph) -> Loss:
 
 
 @dataclass
+class Block:
+    """Cost of recording `BLOCK` candidates."""
+
+    transactions: int
+    median_ms: float
+    slow_ms: float
+    """99 % quantile."""
+    cpu_s: float
+    rss_mb: float
+
+
+@dataclass
 class Filling:
-    """Records candidates as a campaign does, and keeps the time of every transaction."""
+    """Records candidates as a campaign does, and keeps the time of every transaction.
+
+    What is recorded of a candidate depends on its id alone, so that an interrupted filling can be continued.
+    """
 
     archive: Archive
     pool: Sequence[Loss]
-    rng: random.Random = field(default_factory=lambda: random.Random(2))
     milliseconds: list[float] = field(default_factory=list)
-    quality: dict[int, float] = field(default_factory=dict)
-    seen: int = 0
     prompts: dict[tuple[str, ...], list[tuple[str, str]]] = field(default_factory=dict)
 
-    def seed_losses(self) -> None:
-        for loss in self.pool[: len(SEEDS)]:
-            id = self._timed(self.archive.add_candidate, "seed", loss.name, loss.thought, loss.source, "preference")
-            self._timed(self.archive.record_verdict, id, loss.verdict)
-            self.quality[id] = 0.5
-            for rung in RUNGS:
-                self.train(id, rung, range(4))
+    def candidate(self, id: int) -> None:
+        if id <= len(SEEDS):
+            self._seed_loss(self.pool[id - 1])
+        else:
+            self._proposal(id, random.Random(f"candidate {id}"))
 
-    def candidate(self, step: int) -> None:
-        """One step: request, reply, candidate, verdict, trainings. Some replies are refused, some trainings fail."""
-        operator, role = self.rng.choice([("explore", "explored_from"), ("refine", "refined"), ("combine", "combined")])
-        newest = max(self.quality)
-        parents = sorted({max(1, newest - self.rng.randrange(400)) for _ in range(2)} & self.quality.keys()) or [1]
-        loss = self.pool[len(SEEDS) + step % (len(self.pool) - len(SEEDS))]
-        name = f"{loss.name}_{step}"
+    def _seed_loss(self, loss: Loss) -> None:
+        id = self._timed(self.archive.add_candidate, "seed", loss.name, loss.thought, loss.source, "preference")
+        self._timed(self.archive.record_verdict, id, loss.verdict)
+        for rung in RUNGS:
+            self._train(id, rung, range(4))
+
+    def _proposal(self, id: int, rng: random.Random) -> None:
+        """Request, reply, candidate, verdict, trainings. Some replies are refused."""
+        operator, role = rng.choice([("explore", "explored_from"), ("refine", "refined"), ("combine", "combined")])
+        drawn = {max(1, id - 1 - rng.randrange(400)) for _ in range(2)}
+        parents = sorted(parent for parent in drawn if not _is_refused(parent)) or [1]
+        loss = self.pool[len(SEEDS) + id % (len(self.pool) - len(SEEDS))]
+        name = f"{loss.name}_{id}"
         told = [{"id": parent, "role": role} for parent in parents]
-        id = self._timed(
-            self.archive.request_proposal, step, 1, operator, "openai", "model-a", 0.8,
-            BUILT_IN.hash(operator, contract_named("preference")), {"island": step % 4, "parents": told}, self.seen,
-            self.prompt(step, operator, parents),
+        step, seen = id - len(SEEDS), self.archive.last_event()
+        asked = self._timed(
+            self.archive.request_proposal, step, 1, operator, "openai", "model-a", 0.8, _template(operator),
+            {"island": step % 4, "parents": told}, seen, self._prompt(step, operator, parents),
         )  # fmt: skip
         reply = json.dumps({"thought": loss.thought, "name": name, "code": loss.source})
-        self._timed(self.archive.receive_proposal, id, reply, 3_400, 410, 0.0021, 7.25)
+        self._timed(self.archive.receive_proposal, asked, reply, 3_400, 410, 0.0021, 7.25)
         made = self._timed(
-            self.archive.add_candidate, "proposal", name, loss.thought, loss.source, "preference", id,
+            self.archive.add_candidate, "proposal", name, loss.thought, loss.source, "preference", asked,
             [(parent, role) for parent in parents],
         )  # fmt: skip
-        if self.rng.random() < 0.1:
+        if _is_refused(id):
             self._timed(self.archive.record_verdict, made, _refused(loss.verdict))
             return
-        self._timed(
-            self.archive.record_verdict, made, loss.verdict | {"hash": f"{loss.verdict['hash'][:-6]}{step:06x}"}
-        )
-        self.quality[made] = min(0.9, 0.5 + self.rng.gauss(0, 0.05))
-        self.train(made, "short", [0])
-        if self.rng.random() < 0.1:
-            self.train(made, "full", range(2 if self.rng.random() < 0.8 else 4))
+        self._timed(self.archive.record_verdict, made, loss.verdict | {"hash": f"{loss.verdict['hash'][:-6]}{id:06x}"})
+        self._train(made, "short", [0])
+        if rng.random() < 0.1:
+            self._train(made, "full", range(2 if rng.random() < 0.8 else 4))
 
-    def train(self, id: int, rung: str, seeds: Sequence[int]) -> None:
+    def _train(self, id: int, rung: str, seeds: Sequence[int]) -> None:
         for seed in seeds:
             evaluation = self._timed(self.archive.queue_evaluation, id, "sentiment", rung, seed)
             self._timed(self.archive.start_evaluation, evaluation)
-            fitness = self.quality[id] + random.Random(f"{rung} {seed}").gauss(0, 0.03) + self.rng.gauss(0, 0.02)
-            curves = {name: self._curve() for name in ("loss", "margin", "kl_estimate")}
-            metrics = {name: self.rng.gauss(1, 0.1) for name in ("train_loss", "reward", "kl_per_sequence", "kl_per_token",
+            rng = random.Random(f"{id} {rung} {seed}")
+            fitness = _quality(id) + random.Random(f"{rung} {seed}").gauss(0, 0.03) + rng.gauss(0, 0.02)
+            curves = {name: _curve(rng) for name in ("loss", "margin", "kl_estimate")}
+            metrics = {name: rng.gauss(1, 0.1) for name in ("train_loss", "reward", "kl_per_sequence", "kl_per_token",
                        "preference_accuracy", "margin", "distinct", "length")}  # fmt: skip
             self._timed(self.archive.score_evaluation, evaluation, fitness, metrics, 1.75, 20_480, curves=curves)
-        self.seen += 1
 
-    def prompt(self, step: int, operator: str, parents: Sequence[int]) -> list[tuple[str, str]]:
+    def _prompt(self, step: int, operator: str, parents: Sequence[int]) -> list[tuple[str, str]]:
         """A prompt of its own for each step. It is rendered once for the same operator and parents."""
         key = (operator, *(self.pool[parent % len(self.pool)].name for parent in parents[:1]))
         if key not in self.prompts:
             self.prompts[key] = self._rendered(operator, parents)
         *before, (role, text) = self.prompts[key]
-        return [*before, (role, f"{text}\n\nThe best so far: {self.quality[parents[0]]}, step {step}.")]
+        return [*before, (role, f"{text}\n\nThe best so far: {_quality(parents[0])}, step {step}.")]
 
     def _rendered(self, operator: str, parents: Sequence[int]) -> list[tuple[str, str]]:
         views = []
         for parent in parents:
-            loss = self.pool[parent % len(self.pool)]
+            loss, quality = self.pool[parent % len(self.pool)], _quality(parent)
             views.append(
                 ParentView(
-                    loss.source, f"{loss.name}_{parent}", loss.thought, self.quality[parent], 0.021, 1, True, None,
-                    {"reward": self.quality[parent] + 0.1, "kl_per_sequence": 5.25}, loss.verdict["descriptors"],
+                    loss.source, f"{loss.name}_{parent}", loss.thought, quality, 0.021, 1, True, None,
+                    {"reward": quality + 0.1, "kl_per_sequence": 5.25}, loss.verdict["descriptors"],
                 )
             )  # fmt: skip
         landmarks = [LandmarkView(name, 0.5, 0.01, 4) for name in SEEDS]
         task = TaskView("sentiment", "reward - 0.02 * KL")
         messages = render(operator, Briefing(contract_named("preference"), task, views, landmarks))
         return [(message.role, message.content) for message in messages]
-
-    def _curve(self) -> list[tuple[int, float]]:
-        return [(step + 1, self.rng.gauss(0.6, 0.2)) for step in range(CURVE_POINTS)]
 
     def _timed(self, record: Callable[..., Any], *values: Any, **more: Any) -> Any:
         began = time.perf_counter()
@@ -181,42 +194,87 @@ class Filling:
         return result
 
 
+@cache
+def _template(operator: str) -> str:
+    return BUILT_IN.hash(operator, contract_named("preference"))
+
+
+def _is_refused(id: int) -> bool:
+    return id > len(SEEDS) and random.Random(f"refused {id}").random() < 0.1
+
+
+def _quality(id: int) -> float:
+    return 0.5 if id <= len(SEEDS) else min(0.9, random.Random(f"quality {id}").gauss(0.5, 0.05))
+
+
+def _curve(rng: random.Random) -> list[tuple[int, float]]:
+    return [(step + 1, rng.gauss(0.6, 0.2)) for step in range(CURVE_POINTS)]
+
+
 def _refused(verdict: dict[str, Any]) -> dict[str, Any]:
     finding = {"rule": "SBX304", "severity": "refuse", "message": "gradient is inf at rho = 400, beta = 0.05", "line": 3,
                "remedy": "clamp the margin before exp", "counterexample": {"rho": 400.0, "beta": 0.05}}  # fmt: skip
     return verdict | {"status": "refused", "findings": [finding], "hash": None, "fingerprint": None, "graph": None}
 
 
-def fill(path: Path, candidates: int, distinct: int) -> dict[str, Figure]:
-    """Fills a new archive and returns the figures of writing."""
+def fill(path: Path, candidates: int, distinct: int) -> None:
+    """Fills a new archive, or continues one that was interrupted. Adds a line to `costs_file` for each `BLOCK` candidates."""
+    there = _recorded(path) if path.exists() else 0
+    if there >= candidates:
+        return
     config = {"budget": {"proposals": candidates}}
     run = RunRow("bench", 0, "sentiment", "preference", {"task": "sentiment"}, config, "0", baseline="dpo")
-    pool = losses(distinct)
-    process, sizes = psutil.Process(), [0, 0, 0, 0]
-    with Archive.create(path, run) as archive:
+    pool, process = losses(distinct), psutil.Process()
+    with Archive.open(path) if path.exists() else Archive.create(path, run) as archive:
+        archive.recover()
         archive.event(
             EventKind.SESSION_STARTED, {"config": config, "fitness": {"metric": dict.fromkeys(RUNGS, "reward")}}
         )
-        filling, began = Filling(archive, pool), time.process_time()
-        filling.seed_losses()
-        for step in range(1, candidates - len(SEEDS) + 1):
-            filling.candidate(step)
-            if step % 50 == 0:
-                quarter = min(3, 4 * step // candidates)
-                sizes[quarter] = max(sizes[quarter], process.memory_info().rss)
-            if step % 10_000 == 0:
-                print(f"{step} candidates", file=sys.stderr)
-        used = time.process_time() - began
-    ordered = sorted(filling.milliseconds)
-    count, first, last = len(ordered), sizes[0] or sizes[3], sizes[3]
-    quarter = count // 4
-    growth = median(filling.milliseconds[-quarter:]) / median(filling.milliseconds[:quarter])
+        filling, used = Filling(archive, pool), time.process_time()
+        for id in range(there + 1, candidates + 1):
+            filling.candidate(id)
+            if id % BLOCK == 0:
+                ordered, now = sorted(filling.milliseconds), time.process_time()
+                slow, size = ordered[int(0.99 * len(ordered))], process.memory_info().rss / 1e6
+                block = Block(len(ordered), median(ordered), slow, now - used, size)
+                with costs_file(path).open("a", encoding="utf-8") as lines:
+                    print(json.dumps(asdict(block)), file=lines)
+                filling.milliseconds.clear()
+                used = now
+            if id % 10_000 == 0:
+                print(f"{id} candidates, {used:.0f} s of CPU", file=sys.stderr, flush=True)
+
+
+def _recorded(path: Path) -> int:
+    with Reader.open(path) as reader:
+        return reader.progress().candidates
+
+
+def costs_file(path: Path) -> Path:
+    """File of the costs of filling an archive, one JSON object a line."""
+    return path.with_name("costs.jsonl")
+
+
+def writing(path: Path, candidates: int) -> dict[str, Figure]:
+    """Figures of writing, from the blocks."""
+    blocks = [Block(**json.loads(line)) for line in costs_file(path).read_text(encoding="utf-8").splitlines()]
+    count, quarter = sum(block.transactions for block in blocks), max(1, len(blocks) // 4)
+    first, last = blocks[:quarter], blocks[-quarter:]
+
+    def growth(value: Callable[[Block], float]) -> float:
+        return median(map(value, last)) / median(map(value, first))
+
+    middle, cpu = median(block.median_ms for block in blocks), sum(block.cpu_s for block in blocks)
+    before, after = max(block.rss_mb for block in first), max(block.rss_mb for block in last)
+    by = "last quarter by first quarter"
     return {
-        "record, median": at_most(median(ordered), "ms", RECORD_MS, f"of {count:,} transactions"),
-        "record, CPU": Figure(1e3 * used / count, "ms", note="a transaction, what is recorded included"),
-        "record, 99 %": Figure(ordered[int(0.99 * count)], "ms"),
-        "record, last quarter": at_most(growth, "times", 1.5, "median of the last quarter by that of the first"),
-        "memory, filling": at_most(last / first, "times", GROWTH, f"last quarter {last / 1e6:.0f} MB by the first's"),
+        "record, median": at_most(middle, "ms", RECORD_MS, f"of {count:,} transactions"),
+        "record, 99 %": Figure(median(block.slow_ms for block in blocks), "ms"),
+        "record, CPU": Figure(1e3 * cpu / count, "ms", note="a transaction, what is recorded included"),
+        "candidate, CPU": Figure(1e3 * cpu / (BLOCK * len(blocks)), "ms"),
+        "growth, wall clock": Figure(growth(lambda block: block.median_ms), "times", note=f"a transaction, {by}"),
+        "growth, CPU": at_most(growth(lambda block: block.cpu_s), "times", GROWTH, f"a candidate, {by}"),
+        "memory, filling": at_most(after / before, "times", GROWTH, f"{by}: {after:.0f} by {before:.0f} MB"),
         "size": at_most(path.stat().st_size / candidates, "bytes", BYTES, f"a candidate, in {path.stat().st_size:,}"),
     }
 
@@ -282,13 +340,13 @@ def main() -> None:
     arguments.add_argument("--json", action="store_true", help="print one JSON object")
     arguments.add_argument("--quick", action="store_true", help=f"fill {QUICK:,} candidates")
     arguments.add_argument("--candidates", type=int, help=f"candidates to fill ({CANDIDATES:,})")
-    arguments.add_argument("--dir", type=Path, help="keep the archive in this folder; one that is there is only read")
+    arguments.add_argument("--dir", type=Path, help="keep the archive in this folder, and continue one that is there")
     chosen = arguments.parse_args()
     candidates = chosen.candidates or (QUICK if chosen.quick else CANDIDATES)
     with _folder(chosen.dir) as folder:
         path = folder / "archive.db"
-        figures = {} if path.exists() else fill(path, candidates, QUICK_DISTINCT if chosen.quick else DISTINCT)
-        figures |= reads(path, candidates) | commands(path, candidates)
+        fill(path, candidates, QUICK_DISTINCT if chosen.quick else DISTINCT)
+        figures = writing(path, candidates) | reads(path, candidates) | commands(path, candidates)
     figures["memory, here"] = Figure(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, "MB")
     show(figures, ("evopo",), as_json=chosen.json)
 

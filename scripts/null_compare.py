@@ -200,7 +200,7 @@ def _snapshot(
         },
         parents={}, verdicts={}, findings={}, proposals={}, evaluations=tuple(rows),
         events=tuple(EventRow(row.id, AT, EventKind.EVALUATION_SCORED, row.candidate_id, None, row.id, None) for row in rows),
-        spending=Spending(0, 0, 0, 0.0, 0.0, 0, 0, 0, 0.0, 0),
+        spending=Spending(0, 0, 0, 0.0, 0.0, 0, 0, 0, 0.0, 0), rungs=tuple(dict.fromkeys(row.rung for row in rows)),
     )  # fmt: skip
 
 

@@ -279,7 +279,7 @@ def _snapshot(
         },
         parents={}, verdicts={}, findings={}, proposals={}, evaluations=tuple(rows),
         events=(EventRow(1, "", EventKind.FINAL, None, None, None, payload),),
-        spending=Spending(0, 0, 0, 0.0, 0.0, 0, 0, 0, 0.0, 0),
+        spending=Spending(0, 0, 0, 0.0, 0.0, 0, 0, 0, 0.0, 0), rungs=tuple(dict.fromkeys(row.rung for row in rows)),
     )  # fmt: skip
 
 

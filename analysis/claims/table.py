@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from analysis import stats
 from analysis.claims.comparison import Comparison, Decision
@@ -55,21 +56,19 @@ class FinalRow:
     failed: int = 0
 
 
-def final_rows(snapshot: Snapshot, decision: Decision) -> list[FinalRow]:
-    """The finalists, best first, then the arms of the baseline, then all other comparisons."""
+def final_rows(snapshot: Snapshot, decision: Decision, most: int | None = None) -> list[FinalRow]:
+    """The finalists, best first, then the arms of the baseline, then all other comparisons, or the first `most` of these."""
     finalists = [_compared(snapshot, c) for c in decision.finalists]
     baseline = [
         _row(snapshot, m.arm, m.scores, None, _standing(decision, m.arm), m.failed) for m in decision.baseline_arms
     ]
-    others = [_compared(snapshot, c) for c in decision.comparisons if c not in decision.finalists]
-    return [*finalists, *baseline, *others]
+    first = {c.arm for c in decision.finalists}
+    others = islice((c for c in decision.comparisons if c.arm not in first), most)
+    return [*finalists, *baseline, *(_compared(snapshot, c) for c in others)]
 
 
 def final_lines(snapshot: Snapshot, decision: Decision, most: int) -> list[str]:
     """The table as text; at most `most` rows of losses that are neither finalists nor arms of the baseline."""
-    rows = final_rows(snapshot, decision)
-    first = len(decision.finalists) + len(decision.baseline_arms)
-    shown = [*rows[:first], *rows[first:][:most]]
     assert snapshot.baseline is not None
     titles = snapshot.shown_metrics
     head = [
@@ -82,7 +81,7 @@ def final_lines(snapshot: Snapshot, decision: Decision, most: int) -> list[str]:
         "",
     ]
     lines = [head]
-    for row in shown:
+    for row in final_rows(snapshot, decision, most):
         cells = ["" if row.fitness is None else _text(row.fitness)]
         cells += [_text(row.metrics[name]) if name in row.metrics else "" for name in titles]
         pair = row.comparison.paired if row.comparison else None
@@ -99,7 +98,7 @@ def note_on_fitness(snapshot: Snapshot, decision: Decision) -> str:
     if not titles or best is None:
         return ""
     wanted = [best.arm, *(m.arm for m in decision.baseline_arms)]
-    rows = {row.arm: row for row in final_rows(snapshot, decision)}
+    rows = {row.arm: row for row in final_rows(snapshot, decision, 0)}
     described = []
     for arm in wanted:
         parts = [

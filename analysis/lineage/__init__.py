@@ -3,6 +3,6 @@
 Describes only; what may be claimed about a loss is decided in `analysis.claims`.
 """
 
-from analysis.lineage.graph import lineage
+from analysis.lineage.graph import edges, nodes
 
-__all__ = ["lineage"]
+__all__ = ["edges", "nodes"]

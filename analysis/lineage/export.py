@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import csv
 import io
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import networkx as nx
 
-from analysis.lineage.graph import lineage
-from analysis.lineage.graphml import graphml_lines
+from analysis.lineage.columns import Columns, Row, columns
+from analysis.lineage.graph import edges, nodes
+from analysis.lineage.graphml import graphml_parts
 from analysis.output import encode
 from analysis.output.errors import missing_extra
-from analysis.output.files import refuse, whole, write_whole
-from analysis.snapshot import Snapshot
+from analysis.output.files import refuse, whole
 from archive.query import Reader
 
 
@@ -44,17 +46,12 @@ SUFFIXES: Mapping[Format, str] = {Format.CYTOSCAPE: ".cyjs"} | {
 }
 """Default file suffix of each format."""
 
-Row = dict[str, Any]
-
 NODE_COLUMNS = (
     *("id", "name", "origin", "status", "operator", "model", "step", "generation", "island", "hash", "duplicate_of"),
     *("fitness", "standard_error", "seeds", "rung", "failed_seeds"),
 )
 EDGE_COLUMNS = ("source", "target", "role", "position")
 """Columns that a table always has. Columns that depend on the run (`fitness.RUNG`, `descriptor.NAME`) follow."""
-
-_LARGEST = 2**63
-"""Integers of this size or larger do not fit a 64-bit column and are exported as text."""
 
 
 def require(format: Format | str) -> None:
@@ -69,22 +66,17 @@ def export(reader: Reader, format: Format | str, out: Path) -> list[Path]:
     CSV and Parquet are two files: nodes in `out`, edges next to it (`name.csv` and `name.edges.csv`). Raises ExportRefused,
     MissingExtra (Parquet without pyarrow), ArchiveError, and ValueError for an unknown format.
     """
-    graph = lineage(Snapshot.of(reader))
-    nodes, edges = tables(graph)
     chosen = Format(format)
     paths = written(chosen, out)
-    if chosen in _TABLES:
-        for path in paths:
-            refuse(path)
-        for path, rows, columns in zip(paths, (nodes, edges), (NODE_COLUMNS, EDGE_COLUMNS), strict=True):
-            _TABLES[chosen](path, rows, list(dict.fromkeys([*columns, *(name for row in rows for name in row)])))
-        return paths
-    name = str(graph.graph["name"])
-    if chosen is Format.GRAPHML:
-        with whole(out) as file:
-            file.writelines(f"{line}\n".encode("ascii") for line in graphml_lines(nodes, edges, name))
-        return paths
-    write_whole(out, _TEXTS[chosen](nodes, edges, name))
+    with reader.consistent(), _lineage(reader) as lineage:
+        if chosen in _TABLES:
+            for path in paths:
+                refuse(path)
+            _TABLES[chosen](paths[0], lineage.nodes, list(dict.fromkeys([*NODE_COLUMNS, *lineage.nodes.kinds])))
+            _TABLES[chosen](paths[1], lineage.edges(), EDGE_COLUMNS)
+        else:
+            with whole(out) as file:
+                file.writelines(part.encode("utf-8") for part in _TEXTS[chosen](lineage))
     return paths
 
 
@@ -93,50 +85,39 @@ def written(format: Format | str, out: Path) -> list[Path]:
     return [out, out.with_name(f"{out.stem}.edges{out.suffix}")] if Format(format) in _TABLES else [out]
 
 
-def tables(graph: nx.DiGraph) -> tuple[list[Row], list[Row]]:
-    """Nodes (with `id`) and edges (with `source` and `target`) as rows. Each column has one type."""
-    nodes = _typed([{"id": node, **graph.nodes[node]} for node in sorted(graph)])
-    edges = _typed([{"source": a, "target": b, **data} for a, b, data in sorted(graph.edges(data=True), key=_ends)])
-    return nodes, edges
+@dataclass(frozen=True)
+class Lineage:
+    """Nodes (with `id`) in order of ids, and edges (with `source` and `target`) in order of targets and position."""
+
+    name: str
+    nodes: Columns
+    edges: Callable[..., Iterator[Row]]
+    """`analysis.lineage.graph.edges` of the archive."""
 
 
-def _ends(edge: tuple[int, int, Row]) -> tuple[int, int]:
-    return edge[1], int(edge[2]["position"])
-
-
-def _typed(rows: list[Row]) -> list[Row]:
-    names = dict.fromkeys(name for row in rows for name in row)
-    kinds = {name: _kind(row[name] for row in rows if name in row) for name in names}
-    return [{name: kinds[name](value) for name, value in row.items() if not _is_unusable(value)} for row in rows]
-
-
-def _kind(values: Iterable[Any]) -> type:
-    types = {_column_type(value) for value in values if not _is_unusable(value)}
-    if types <= {bool} or types <= {int} or types <= {str}:
-        return types.pop() if types else str
-    return float if types <= {int, float} else str
-
-
-def _column_type(value: Any) -> type:
-    return str if type(value) is int and abs(value) >= _LARGEST else type(value)
-
-
-def _is_unusable(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and not math.isfinite(value))
+@contextmanager
+def _lineage(reader: Reader) -> Iterator[Lineage]:
+    reader.check_references()
+    with columns(nodes(reader)) as rows:
+        yield Lineage(reader.run().name, rows, partial(edges, reader))
 
 
 # ---- formats -------------------------------------------------------------------------------------------------------
 
 
-def _gexf(nodes: list[Row], edges: list[Row], name: str) -> str:
-    """GEXF with all text encoded for XML, and with the attribute `label`, which Gephi shows."""
-    graph = nx.DiGraph(name=encode.xml_text(name))
-    for row in nodes:
+def _graphml(lineage: Lineage) -> Iterator[str]:
+    return graphml_parts(lineage.nodes.kinds, lineage.nodes, lineage.edges(by_source=True), lineage.name)
+
+
+def _gexf(lineage: Lineage) -> Iterator[str]:
+    """GEXF with all text encoded for XML, and with the attribute `label`, which Gephi shows. networkx keeps it in memory."""
+    graph = nx.DiGraph(name=encode.xml_text(lineage.name))
+    for row in lineage.nodes:
         attributes = _xml(row, leave_out=("id",))
         graph.add_node(row["id"], label=attributes["name"], **attributes)
-    for row in edges:
+    for row in lineage.edges():
         graph.add_edge(row["source"], row["target"], **_xml(row, leave_out=("source", "target")))
-    return "\n".join(nx.generate_gexf(graph)) + "\n"
+    return (f"{line}\n" for line in nx.generate_gexf(graph))
 
 
 def _xml(row: Row, leave_out: tuple[str, ...]) -> Row:
@@ -147,34 +128,52 @@ def _xml(row: Row, leave_out: tuple[str, ...]) -> Row:
     }
 
 
-def _node_link(nodes: list[Row], edges: list[Row], name: str) -> str:
+def _node_link(lineage: Lineage) -> Iterator[str]:
     """Node-link JSON of networkx and D3: `networkx.node_link_graph(data, edges="edges")` reads it."""
-    data = {"directed": True, "multigraph": False, "graph": {"name": name}, "nodes": nodes, "edges": edges}
-    return encode.json_text(data) + "\n"
+    around = {"directed": True, "multigraph": False, "graph": {"name": lineage.name}, "nodes": [], "edges": []}
+    return _filled(encode.json_text(around), lineage.nodes, lineage.edges())
 
 
-def _cytoscape(nodes: list[Row], edges: list[Row], name: str) -> str:
+def _cytoscape(lineage: Lineage) -> Iterator[str]:
     """Cytoscape's JSON (.cyjs), in which ids are strings: `networkx.cytoscape_graph` reads it."""
-    elements = {
-        "nodes": [{"data": {**row, "id": str(row["id"]), "value": str(row["id"])}} for row in nodes],
-        "edges": [
-            {"data": {**row, "id": f"{row['source']}-{row['target']}", "source": str(row["source"]), "target": str(row["target"])}}
-            for row in edges
-        ],
-    }  # fmt: skip
-    return (
-        encode.json_text({"data": [["name", name]], "directed": True, "multigraph": False, "elements": elements}) + "\n"
-    )
+    nodes = ({"data": {**row, "id": str(row["id"]), "value": str(row["id"])}} for row in lineage.nodes)
+    edges = (
+        {"data": {**row, "id": f"{row['source']}-{row['target']}", "source": str(row["source"]), "target": str(row["target"])}}
+        for row in lineage.edges()
+    )  # fmt: skip
+    elements: dict[str, list[Row]] = {"nodes": [], "edges": []}
+    around = {"data": [["name", lineage.name]], "directed": True, "multigraph": False, "elements": elements}
+    return _filled(encode.json_text(around), nodes, edges)
 
 
-def _dot(nodes: list[Row], edges: list[Row], name: str) -> str:
-    lines = [f"digraph {encode.dot_text(name)} {{", "  rankdir=LR; node [shape=box, style=rounded];"]
-    for row in nodes:
+def _filled(around: str, nodes: Iterable[Row], edges: Iterable[Row]) -> Iterator[str]:
+    """JSON text whose last two lists, which are empty, get these rows."""
+    before, between, after = around.rsplit("[]", 2)
+    indent = before.rpartition("\n")[2].partition('"')[0]
+    yield before
+    yield from _list(nodes, indent)
+    yield between
+    yield from _list(edges, indent)
+    yield after + "\n"
+
+
+def _list(rows: Iterable[Row], indent: str) -> Iterator[str]:
+    comma = ""
+    for row in rows:
+        shown = encode.json_text(row).replace("\n", f"\n{indent} ")
+        yield f"{comma or '['}\n{indent} {shown}"
+        comma = ","
+    yield f"\n{indent}]" if comma else "[]"
+
+
+def _dot(lineage: Lineage) -> Iterator[str]:
+    yield f"digraph {encode.dot_text(lineage.name)} {{\n  rankdir=LR; node [shape=box, style=rounded];\n"
+    for row in lineage.nodes:
         shown = {"label": encode.one_line(row["name"], 40), **row}
-        lines.append(f"  {row['id']} [{_dot_attributes(shown, leave_out=('id',))}];")
-    for row in edges:
-        lines.append(f"  {row['source']} -> {row['target']} [{_dot_attributes(row, leave_out=('source', 'target'))}];")
-    return "\n".join([*lines, "}"]) + "\n"
+        yield f"  {row['id']} [{_dot_attributes(shown, leave_out=('id',))}];\n"
+    for row in lineage.edges():
+        yield f"  {row['source']} -> {row['target']} [{_dot_attributes(row, leave_out=('source', 'target'))}];\n"
+    yield "}\n"
 
 
 def _dot_attributes(row: Row, leave_out: tuple[str, ...]) -> str:
@@ -183,24 +182,29 @@ def _dot_attributes(row: Row, leave_out: tuple[str, ...]) -> str:
     )
 
 
-def _write_csv(path: Path, rows: list[Row], names: list[str]) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([encode.csv_text(name) for name in names])
-    for row in rows:
-        cells = [row.get(name, "") for name in names]
-        writer.writerow([encode.csv_text(cell) if isinstance(cell, str) else cell for cell in cells])
-    write_whole(path, text.getvalue())
+def _write_csv(path: Path, rows: Iterable[Row], names: Sequence[str]) -> None:
+    with whole(path) as file:
+        text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([encode.csv_text(name) for name in names])
+        for row in rows:
+            cells = [row.get(name, "") for name in names]
+            writer.writerow([encode.csv_text(cell) if isinstance(cell, str) else cell for cell in cells])
+        text.detach()  # otherwise the file would be closed with it
 
 
-def _write_parquet(path: Path, rows: list[Row], names: list[str]) -> None:
+def _write_parquet(path: Path, rows: Iterable[Row], names: Sequence[str]) -> None:
+    """Parquet, whose columns are in memory."""
     require(Format.PARQUET)
     import pyarrow
     from pyarrow import parquet
 
-    table = pyarrow.table({name: [_storable(row.get(name)) for row in rows] for name in names})
+    values: dict[str, list[Any]] = {name: [] for name in names}
+    for row in rows:
+        for name, column in values.items():
+            column.append(_storable(row.get(name)))
     with whole(path) as file:
-        parquet.write_table(table, file)
+        parquet.write_table(pyarrow.table(values), file)
 
 
 def _storable(value: Any) -> Any:
@@ -208,13 +212,14 @@ def _storable(value: Any) -> Any:
     return value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value
 
 
-_TEXTS: Mapping[Format, Callable[[list[Row], list[Row], str], str]] = {
+_TEXTS: Mapping[Format, Callable[[Lineage], Iterator[str]]] = {
+    Format.GRAPHML: _graphml,
     Format.GEXF: _gexf,
     Format.JSON: _node_link,
     Format.CYTOSCAPE: _cytoscape,
     Format.DOT: _dot,
 }
-_TABLES: Mapping[Format, Callable[[Path, list[Row], list[str]], None]] = {
+_TABLES: Mapping[Format, Callable[[Path, Iterable[Row], Sequence[str]], None]] = {
     Format.CSV: _write_csv,
     Format.PARQUET: _write_parquet,
 }

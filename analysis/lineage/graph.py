@@ -1,4 +1,5 @@
-"""The lineage of a run as a directed graph from parent to child, with attributes of each candidate.
+"""The lineage of a run as a directed graph from parent to child, with attributes of each candidate. It is acyclic: a parent's id
+is below its child's.
 
 Node attributes (absent where unknown; a number is finite or absent):
 
@@ -21,30 +22,41 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
-
-import networkx as nx
 
 from analysis import stats
 from analysis.claims.comparison import best_arm
 from analysis.snapshot import Arm, Snapshot
 from analysis.wording import notes_on
+from archive.query import Reader
 from archive.records import PERSON, EventKind
+from archive.sqlite.values import NON_FINITE
+
+BLOCK = 500
+"""Number of candidates that are read at a time."""
+
+Row = dict[str, Any]
 
 
-def lineage(snapshot: Snapshot) -> nx.DiGraph:
-    """The lineage as a graph whose nodes are candidate ids. Acyclic: a parent's id is below its child's."""
-    graph = nx.DiGraph(name=snapshot.run.name)
-    for candidate in snapshot.candidates:
-        graph.add_node(candidate, **node_attributes(snapshot, candidate))
-    for edges in snapshot.parents.values():
-        for edge in reversed(edges):  # a parent named twice keeps its first position
-            graph.add_edge(edge.parent, edge.child, role=edge.role.value, position=edge.position)
-    for child in sorted(graph):
-        above = [graph.nodes[parent]["generation"] for parent in graph.predecessors(child)]
-        graph.nodes[child]["generation"] = 1 + max(above) if above else 0
-    return graph
+def nodes(reader: Reader) -> Iterator[Row]:
+    """The attributes of each candidate, with its `id`, oldest first. A block of candidates is in memory at a time."""
+    generations: dict[int, int] = {}
+    seeds, ids = Snapshot.of_seeds(reader), iter(reader.ids())
+    while block := list(islice(ids, BLOCK)):
+        snapshot = seeds.with_candidates(reader, block, bare=True)
+        for id in block:
+            above = [generations[edge.parent] for edge in snapshot.parents.get(id, ())]
+            generations[id] = 1 + max(above) if above else 0
+            yield {"id": id, **node_attributes(snapshot, id), "generation": generations[id]}
+
+
+def edges(reader: Reader, *, by_source: bool = False) -> Iterator[Row]:
+    """The edges, with `source` and `target`, in order of targets (or of sources) and position. A parent that is named twice has
+    its first position."""
+    for edge in reader.edges(by_parent=by_source):
+        yield {"source": edge.parent, "target": edge.child, "role": edge.role.value, "position": edge.position}
 
 
 def node_attributes(snapshot: Snapshot, candidate: int) -> dict[str, Any]:
@@ -111,8 +123,8 @@ def _descriptors(descriptors: Any) -> dict[str, Any]:
 
 def _plain(value: Any) -> str | int | float | bool | None:
     """A scalar for an export: lists as JSON text; None for NaN and infinities (strings in an archive)."""
-    if value in ("nan", "inf", "-inf") or (isinstance(value, float) and not math.isfinite(value)):
-        return None
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    return json.dumps(value, ensure_ascii=True)
+    if isinstance(value, str):
+        return None if value in NON_FINITE else value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, int) else json.dumps(value, ensure_ascii=True)

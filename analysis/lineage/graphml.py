@@ -5,7 +5,8 @@ The form is that of `networkx.generate_graphml`, character by character. The tex
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
 from typing import Any
 
 from analysis.output.encode import xml_text
@@ -20,42 +21,41 @@ _TYPES = {bool: "boolean", int: "long", float: "double", str: "string"}
 Row = Mapping[str, Any]
 
 
-def graphml_lines(nodes: Sequence[Row], edges: Sequence[Row], name: str) -> Iterator[str]:
-    """The lines of a directed graph. Nodes have an `id`, edges have `source` and `target`; in a column, values have one type."""
-    keys: dict[tuple[str, str], str] = {}
-    declared = [_declared(keys, "name", "graph", str)]
-    for scope, rows, ends in (("node", nodes, _NODE), ("edge", edges, _EDGE)):
-        columns = {column: type(value) for row in rows for column, value in row.items() if column not in ends}
-        declared += [_declared(keys, column, scope, kind) for column, kind in columns.items()]
-    yield _HEAD
-    yield from reversed(declared)
-    yield '  <graph edgedefault="directed">'
+def graphml_parts(kinds: Mapping[str, type], nodes: Iterable[Row], edges: Iterable[Row], name: str) -> Iterator[str]:
+    """The text of a directed graph in parts of whole lines. `kinds` are the types of the columns of the nodes.
+
+    Nodes have an `id`. Edges, which are in order of their sources, have `source`, `target`, `role` and `position`.
+    """
+    others = iter(edges)
+    first = list(islice(others, 1))
+    scopes = (("graph", {"name": str}), ("node", kinds), ("edge", _EDGE_KINDS if first else {}))
+    columns = [(scope, column, kind) for scope, of in scopes for column, kind in of.items() if column not in _ENDS]
+    keys = {(scope, column): f"d{number}" for number, (scope, column, _) in enumerate(columns)}
+    yield f"{_HEAD}\n"
+    for scope, column, kind in reversed(columns):
+        yield _declared(keys[scope, column], column, scope, kind)
+    yield '  <graph edgedefault="directed">\n'
+    of_node, of_edge = (
+        {column: key for (at, column), key in keys.items() if at == scope} for scope in ("node", "edge")
+    )
     for row in nodes:
-        yield f'    <node id="{row["id"]}">'
-        yield from _data(keys, "node", row, _NODE)
-        yield "    </node>"
-    for row in sorted(edges, key=lambda row: int(row["source"])):
-        yield f'    <edge source="{row["source"]}" target="{row["target"]}">'
-        yield from _data(keys, "edge", row, _EDGE)
-        yield "    </edge>"
-    yield f"    {_element(keys['graph', 'name'], name)}"
-    yield "  </graph>"
-    yield "</graphml>"
+        yield f'    <node id="{row["id"]}">\n{_data(of_node, row)}    </node>\n'
+    for row in chain(first, others):
+        yield f'    <edge source="{row["source"]}" target="{row["target"]}">\n{_data(of_edge, row)}    </edge>\n'
+    yield f"    {_element(keys['graph', 'name'], name)}\n  </graph>\n</graphml>\n"
 
 
-_NODE, _EDGE = ("id",), ("source", "target")
+_ENDS = ("id", "source", "target")
+_EDGE_KINDS = {"role": str, "position": int}
 
 
-def _declared(keys: dict[tuple[str, str], str], column: str, scope: str, kind: type) -> str:
-    keys[scope, column] = key = f"d{len(keys)}"
+def _declared(key: str, column: str, scope: str, kind: type) -> str:
     shown = _markup(column).replace('"', "&quot;").replace("\n", "&#10;").replace("\t", "&#09;")
-    return f'  <key id="{key}" for="{scope}" attr.name="{shown}" attr.type="{_TYPES[kind]}" />'
+    return f'  <key id="{key}" for="{scope}" attr.name="{shown}" attr.type="{_TYPES[kind]}" />\n'
 
 
-def _data(keys: Mapping[tuple[str, str], str], scope: str, row: Row, ends: Iterable[str]) -> Iterator[str]:
-    for column, value in row.items():
-        if column not in ends:
-            yield f"      {_element(keys[scope, column], value)}"
+def _data(keys: Mapping[str, str], row: Row) -> str:
+    return "".join([f"      {_element(keys[column], value)}\n" for column, value in row.items() if column in keys])
 
 
 def _element(key: str, value: Any) -> str:

@@ -17,6 +17,9 @@ from analysis.output.encode import one_line
 from analysis.snapshot import Arm, Snapshot
 from analysis.wording import count, display_name, figure, plus_minus
 
+PAIRED = 400
+"""Largest number of losses of which all pairs are computed; of more, so many that are spread evenly over the run."""
+
 LEAST = 4
 """Smallest number of losses for a rank correlation: with fewer, its interval would be all of -1 to 1."""
 
@@ -49,7 +52,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Pairing:
-    """Gain from common random numbers at a rung, over all pairs of losses with several shared seeds.
+    """Gain from common random numbers at a rung, over the pairs of at most `PAIRED` losses with several shared seeds.
 
     `factor` is the median of (Var(a) + Var(b)) / Var(a - b): how many times more seeds losses with separate seeds would need. The
     median, because a loss that hardly trains does not vary together with others.
@@ -123,9 +126,13 @@ def agreements(snapshot: Snapshot) -> tuple[Agreement, ...]:
 
 def pairing(rung: str, losses: Sequence[Mapping[int, float]]) -> Pairing | None:
     """Gain from shared seeds over losses, each given as fitness by seed. None without shared seeds or without variance."""
-    factors = []
     # Most losses of a long run were trained with one seed, and have no variance.
-    for ours, theirs in combinations([loss for loss in losses if len(loss) > 1], 2):
+    repeated = [loss for loss in losses if len(loss) > 1]
+    spread = (
+        [repeated[place * len(repeated) // PAIRED] for place in range(PAIRED)] if len(repeated) > PAIRED else repeated
+    )
+    factors = []
+    for ours, theirs in combinations(spread, 2):
         seeds = sorted(ours.keys() & theirs.keys())
         a, b = [ours[seed] for seed in seeds], [theirs[seed] for seed in seeds]
         together = _variance([x - y for x, y in zip(a, b, strict=True)])

@@ -254,11 +254,11 @@ def facts(snapshot: Snapshot, run_dir: Path) -> list[tuple[str, str]]:
 def studied(snapshot: Snapshot) -> list[tuple[str, str]]:
     """What `tune` and `simplify` did, as (name, value): losses, trainings, proposed losses. Empty for a run without studies."""
     purposes = {variant.id: variant.purpose for variant in snapshot.variants}
-    born = {candidate.proposal_id for candidate in snapshot.candidates.values()}
     rows = []
     for operator in sorted(STUDIES):
         made = [p for p in snapshot.proposals.values() if p.operator == operator]
         if made:
+            born = {candidate.proposal_id for candidate in snapshot.candidates.values()}
             trainings = sum(purposes.get(e.variant_id) == operator for e in snapshot.variant_evaluations)
             losses = count(len({p.step for p in made}), "loss", "losses")
             proposed = sum(p.id in born for p in made)
@@ -276,7 +276,7 @@ def steered(snapshot: Snapshot) -> list[tuple[str, str]]:
     own = [f"{id} ({one_line(given.words)})" for id, given in snapshot.given.items()]
     return [
         ("seed losses of the user", ", ".join(own)),
-        ("losses of a person", ", ".join(str(id) for id in snapshot.candidates if snapshot.by_person(id))),
+        ("losses of a person", ", ".join(map(str, snapshot.of_people))),
         ("pinned", ", ".join(map(str, sorted(steering.pinned)))),
         ("banned", one_line(", ".join(bans), 400)),
         ("notes", "; ".join(notes_on(snapshot, None))),

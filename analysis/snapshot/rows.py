@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
 from analysis.final import Final, final_of
 from analysis.output.encode import one_line
 from analysis.recorded import baseline_among, graph_of, section, sessions_of
+from analysis.snapshot.arms import Arm, CandidateStatus
 from analysis.snapshot.seed_prints import SeedPrints
 from analysis.steering import Provenance, Steering, provenance_in
 from archive.errors import CorruptArchive
@@ -49,39 +50,6 @@ CAUTION = f"singles out pairs by reference values: {SINGLES_OUT}"
 """Why no claim is made for such a loss: it may have been written for exactly the pairs that it was measured on."""
 
 
-class CandidateStatus(StrEnum):
-    """Status of a candidate: the first in this order that holds."""
-
-    REFUSED = VerdictStatus.REFUSED
-    """The sandbox refused it."""
-    DUPLICATE = "duplicate"
-    """It is a duplicate of an earlier candidate, and was not trained."""
-    SCORED = EvaluationState.SCORED
-    """At least one training gave a score."""
-    FAILED = EvaluationState.FAILED
-    """Every finished training failed."""
-    ACCEPTED = VerdictStatus.ACCEPTED
-    """The sandbox accepted it; no training has finished yet."""
-    UNVETTED = "unvetted"
-    """It has no verdict yet."""
-
-
-@dataclass(frozen=True, order=True)
-class Arm:
-    """One loss with one beta and one learning rate at one rung. The seeds of a comparison are repetitions of an arm. None means
-    the task's own beta or learning rate."""
-
-    candidate: int
-    rung: str
-    beta: float | None = None
-    learning_rate: float | None = None
-
-    @classmethod
-    def of(cls, row: EvaluationRow) -> Arm:
-        """The arm of an evaluation."""
-        return cls(row.candidate_id, row.rung, row.beta, row.learning_rate)
-
-
 @dataclass(frozen=True)
 class Snapshot:
     """The rows of an archive. Mappings are keyed by candidate id, `proposals` by proposal id."""
@@ -104,6 +72,9 @@ class Snapshot:
     """Edited forms of candidates, in order of ids."""
     variant_evaluations: tuple[VariantEvaluationRow, ...] = ()
 
+    rungs: tuple[str, ...] = ()
+    """The rungs, lowest fidelity first. Order of first evaluations: a candidate reaches a rung only after the one below."""
+
     @classmethod
     def of(cls, reader: Reader, *, every_event: bool = False) -> Snapshot:
         """All rows, read in one transaction. Raises ArchiveError.
@@ -112,32 +83,54 @@ class Snapshot:
         """
         with reader.consistent():
             reader.check_references()
-            run, newest = reader.run(), reader.newest_event()
-            # If the package that provides the contract is not installed, graphs are left out.
-            with suppress(ValueError):
-                contract_named(run.contract)
-            parents: dict[int, list[ParentRow]] = {}
-            for edge in reader.lineage():
-                parents.setdefault(edge.child, []).append(edge)
-            findings: dict[int, list[FindingRow]] = {}
-            for finding in reader.findings():
-                findings.setdefault(finding.candidate_id, []).append(finding)
-            proposals, evaluations = reader.proposals(), reader.evaluations()
             events = reader.events() if every_event else reader.telling_events()
-            return cls(
-                run=run,
-                candidates={row.id: row for row in reader.candidates()},
-                parents={child: tuple(edges) for child, edges in parents.items()},
-                verdicts={row.candidate_id: row for row in reader.verdicts()},
-                findings={candidate: tuple(found) for candidate, found in findings.items()},
-                proposals={row.id: row for row in proposals},
-                evaluations=tuple(row for row in evaluations if row.task == run.task),
-                events=tuple(events),
-                spending=spending_of(proposals, evaluations, [event for event in events if event.kind in COSTS]),
-                last_at=newest.at if newest else run.created_at,
-                variants=tuple(reader.variants()),
-                variant_evaluations=tuple(reader.variant_evaluations()),
-            )
+            return cls._of(reader, reader.run(), events, last_at(reader), reader.rungs(reader.run().task))
+
+    @classmethod
+    def of_seeds(cls, reader: Reader) -> Snapshot:
+        """The seed losses alone, with what the events say of the run, costs left out. Raises ArchiveError."""
+        with reader.consistent():
+            run, events = reader.run(), reader.telling_events(costs=False)
+            seeds = reader.among(reader.seed_ids())
+            return cls._of(seeds, run, events, last_at(reader), reader.rungs(run.task))
+
+    def with_candidates(self, reader: Reader, ids: Iterable[int], *, bare: bool = False) -> Snapshot:
+        """These candidates in addition to those of this snapshot. Values of the whole run, as `spending`, hold for these alone.
+
+        Take both from one `Reader.consistent`. `bare`: as `Reader.bare`.
+        """
+        those = (reader.bare() if bare else reader).among({*self.candidates, *ids})
+        return self._of(those, self.run, self.events, self.last_at, self.rungs)
+
+    @classmethod
+    def _of(
+        cls, reader: Reader, run: RunRow, events: Sequence[EventRow], last_at: str, rungs: Sequence[str]
+    ) -> Snapshot:
+        # If the package that provides the contract is not installed, graphs are left out.
+        with suppress(ValueError):
+            contract_named(run.contract)
+        parents: dict[int, list[ParentRow]] = {}
+        for edge in reader.lineage():
+            parents.setdefault(edge.child, []).append(edge)
+        findings: dict[int, list[FindingRow]] = {}
+        for finding in reader.findings():
+            findings.setdefault(finding.candidate_id, []).append(finding)
+        proposals, evaluations = reader.proposals(), reader.evaluations()
+        return cls(
+            run=run,
+            candidates={row.id: row for row in reader.candidates()},
+            parents={child: tuple(edges) for child, edges in parents.items()},
+            verdicts={row.candidate_id: row for row in reader.verdicts()},
+            findings={candidate: tuple(found) for candidate, found in findings.items()},
+            proposals={row.id: row for row in proposals},
+            evaluations=tuple(row for row in evaluations if row.task == run.task),
+            events=tuple(events),
+            spending=spending_of(proposals, evaluations, [event for event in events if event.kind in COSTS]),
+            last_at=last_at,
+            variants=tuple(reader.variants()),
+            variant_evaluations=tuple(reader.variant_evaluations()),
+            rungs=tuple(rungs),
+        )
 
     def once(self, analysis: Callable[[Snapshot], T]) -> T:
         """The result of an analysis, computed at its first call: several tables and pictures need the same comparisons."""
@@ -243,11 +236,6 @@ class Snapshot:
         return self.final.learning_rate if self.final else None
 
     @cached_property
-    def rungs(self) -> tuple[str, ...]:
-        """The rungs, lowest fidelity first. Order of first evaluations: a candidate reaches a rung only after the one below."""
-        return tuple(dict.fromkeys(row.rung for row in sorted(self.evaluations, key=lambda row: row.queued_event)))
-
-    @cached_property
     def seeds(self) -> tuple[CandidateRow, ...]:
         """The seed losses."""
         return tuple(row for row in self.candidates.values() if row.origin is Origin.SEED)
@@ -259,7 +247,7 @@ class Snapshot:
     @cached_property
     def baseline(self) -> CandidateRow | None:
         """The baseline, as recorded in the table `run`. None in a run without seed losses."""
-        return baseline_among(self.candidates.values(), self.run.baseline)
+        return baseline_among(self.seeds, self.run.baseline)
 
     @cached_property
     def final(self) -> Final | None:
@@ -349,6 +337,16 @@ class Snapshot:
             return CandidateStatus.SCORED
         return CandidateStatus.FAILED if states == {EvaluationState.FAILED} else CandidateStatus.ACCEPTED
 
+    @property
+    def statuses(self) -> Mapping[CandidateStatus, int]:
+        """Number of candidates of each status."""
+        return Counter(map(self.status, self.candidates))
+
+    @property
+    def of_people(self) -> Sequence[int]:
+        """The losses that people gave to the run after its start."""
+        return [id for id in self.candidates if self.by_person(id)]
+
     def step(self, candidate: int) -> int:
         """The step that proposed a candidate; 0 for seed losses."""
         proposal = self.proposals.get(self.candidates[candidate].proposal_id or 0)
@@ -374,6 +372,12 @@ class Snapshot:
         for arm, scores in self.scores.items():
             found.setdefault((arm.candidate, arm.rung), {})[arm] = scores
         return found
+
+
+def last_at(reader: Reader) -> str:
+    """Time of the newest event, or of the start where there is none."""
+    newest = reader.newest_event()
+    return newest.at if newest else reader.run().created_at
 
 
 def _usable(verdict: VerdictRow | None) -> VerifiedGraph | None:

@@ -1,6 +1,7 @@
 """Queries of the reader. `:at` is the newest event that is seen; rows that were recorded later do not exist."""
 
 from archive.records import EventKind
+from archive.sqlite.packed import pack
 
 NOW = 2**63 - 1
 """Event bound of a reader without a limit."""
@@ -18,6 +19,8 @@ SELECT e.id, e.candidate_id, e.task, e.rung, e.seed, e.beta, e.learning_rate, e.
        END AS attempts
 FROM evaluation AS e WHERE e.queued_event <= :at"""
 
+VERDICTS = "SELECT * FROM verdict WHERE event_id <= :at"
+
 PROPOSALS = """
 SELECT p.id, p.step, p.attempt, p.operator, p.proposer, p.model, p.temperature, p.template, p."references", p.seen_event,
        p.reply, p.tokens_in, p.tokens_out, p.usd, p.seconds, p.error, p.requested_event, p.received_event,
@@ -25,6 +28,17 @@ SELECT p.id, p.step, p.attempt, p.operator, p.proposer, p.model, p.temperature, 
         ORDER BY v.id DESC LIMIT 1) AS kind
 FROM proposal AS p WHERE p.requested_event <= :at"""
 
+STATUSES = """
+SELECT status, count(*) AS candidates FROM (
+    SELECT CASE WHEN v.candidate_id IS NULL THEN 'unvetted' WHEN v.status = 'refused' THEN 'refused'
+                WHEN v.duplicate_of IS NOT NULL THEN 'duplicate' WHEN max(e.state = 'scored') THEN 'scored'
+                WHEN min(e.state = 'failed') THEN 'failed' ELSE 'accepted' END AS status
+    FROM candidate AS c LEFT JOIN verdict AS v ON v.candidate_id = c.id
+    LEFT JOIN evaluation AS e ON e.candidate_id = c.id AND e.task = :task GROUP BY c.id
+) GROUP BY status"""
+
+RUNGS = """
+SELECT rung FROM evaluation WHERE task = :task AND queued_event <= :at GROUP BY rung ORDER BY min(queued_event)"""
 
 BRIEF = """
 SELECT c.id, c.name, c.origin, v.status FROM candidate AS c LEFT JOIN verdict AS v
@@ -52,6 +66,16 @@ SELECT (SELECT count(*) FROM candidate) AS candidates,
        (SELECT count(*) FROM evaluation WHERE reason IS NOT NULL) AS failed,
        (SELECT coalesce(max(id), 0) FROM event) AS last_event"""
 
+EDGES = """
+SELECT p.child, p.parent, p.role, min(p.position) AS position
+FROM parent AS p JOIN candidate AS c ON c.id = p.child AND c.event_id <= :at GROUP BY p.child, p.parent"""
+
+BARE_VERDICTS = """
+SELECT candidate_id, status, duplicate_of, duplicate_kind, graph, hash, fingerprint, descriptors, entry, NULL AS guarantees,
+       milliseconds, '{}' AS details, event_id FROM verdict WHERE event_id <= :at"""
+BARE_PROPOSALS = PROPOSALS.replace("p.reply", f"CASE WHEN p.reply IS NOT NULL THEN x'{pack('').hex()}' END AS reply")
+BARE_EVALUATIONS = EVALUATIONS.replace("e.metrics", "'{}' AS metrics").replace("e.items", "NULL AS items")
+
 ANCESTRY = """
 WITH RECURSIVE above (child, parent, role, position) AS (
     SELECT child, parent, role, position FROM parent WHERE child = :id
@@ -65,10 +89,10 @@ TEXT = """
 SELECT t.content, t.base, b.content AS model, b.base AS beneath
 FROM text AS t LEFT JOIN text AS b ON b.id = t.base WHERE t.id = :id"""
 
-VARIANTS = "SELECT * FROM variant WHERE event_id <= :at AND :candidate IN (0, candidate_id) ORDER BY id"
+VARIANTS = "SELECT * FROM variant WHERE event_id <= :at AND :candidate IN (0, candidate_id)"
 VARIANT_EVALUATIONS = """
 SELECT e.* FROM variant_evaluation AS e JOIN variant AS v ON v.id = e.variant_id
-WHERE e.event_id <= :at AND :candidate IN (0, v.candidate_id) ORDER BY e.id"""
+WHERE e.event_id <= :at AND :candidate IN (0, v.candidate_id)"""
 
 _TOLD_BY_ROWS = (
     EventKind.PROPOSAL_RECEIVED, EventKind.PROPOSAL_LOST, EventKind.VERDICT_RECORDED, EventKind.EVALUATION_QUEUED,
@@ -78,7 +102,7 @@ _TOLD_BY_ROWS = (
 _TOLD_IF_BARE = (EventKind.PROPOSAL_REQUESTED, EventKind.CANDIDATE_ADDED)
 TELLING = f"""
 SELECT * FROM event WHERE id <= :at AND kind NOT IN ({", ".join(f"'{kind}'" for kind in _TOLD_BY_ROWS)})
-AND NOT (kind IN ({", ".join(f"'{kind}'" for kind in _TOLD_IF_BARE)}) AND payload = '{{}}') ORDER BY id"""
+AND NOT (kind IN ({", ".join(f"'{kind}'" for kind in _TOLD_IF_BARE)}) AND payload = '{{}}')"""
 
 _REFERENCES = (
     ("evaluation", "candidate_id", "candidate"),

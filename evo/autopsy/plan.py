@@ -19,7 +19,7 @@ from archive.query import Reader
 from archive.records import CandidateRow, EventKind
 from evo.campaign.final_setup import with_fresh_seeds
 from evo.config.rundir import NotInRun
-from evo.display.show import find_candidate
+from evo.display.lookup import find_candidate
 from fitness.schedule.final import final_rung
 from fitness.schedule.ladder import Seeds
 from fitness.task.protocol import TaskInfo
@@ -69,7 +69,7 @@ def subject_of(snapshot: Snapshot, reader: Reader, named: str | None) -> Subject
             )
         row = snapshot.candidates[decision.best.arm.candidate]
     else:
-        row = find_candidate(snapshot, named)
+        row = snapshot.candidates[find_candidate(reader, named)]
     verdict = reader.verdict(row.id)
     if verdict is None or verdict.status != VerdictStatus.ACCEPTED:
         state = "was not vetted yet" if verdict is None else "was not accepted by the sandbox"

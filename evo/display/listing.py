@@ -7,7 +7,7 @@ from pathlib import Path
 
 from analysis.claims.headline import headline_of
 from analysis.output.encode import one_line
-from analysis.snapshot import Snapshot
+from analysis.snapshot import Outline, Snapshot
 from analysis.wording import columns, count, full_name, plus_minus
 from archive.disk.files import there
 from archive.errors import UnsafeFile
@@ -30,8 +30,8 @@ def runs_text(place: Path, width: int | None = None) -> str:
         try:
             if path != place and path.is_symlink():
                 raise UnsafeFile(f"it is a symbolic link, which is not followed; give its target: {path.readlink()}")
-            with Reader.open(RunDir(path).archive) as reader:
-                rows.append((name, *_cells(Snapshot.of(reader), RunDir(path))))
+            with Reader.open(RunDir(path).archive) as reader, reader.consistent():
+                rows.append((name, *_cells(Outline.read(reader), RunDir(path))))
         except (
             Exception
         ) as error:  # an untrusted or damaged archive may raise anything, and must not hide the other runs

@@ -7,19 +7,19 @@ terminal. `--as` prints code from verified graphs. The source of a candidate is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import islice
 
 from analysis.output.encode import block, one_line, visible
 from analysis.snapshot import Snapshot
 from analysis.steering import shown_value
-from analysis.wording import columns, display_name, notes_on
+from analysis.wording import columns, notes_on
 from archive.query import Reader
 from archive.records import PERSON, STUDIES, CandidateRow, Curves, EvaluationRow, ProposalRow, ProposalState
 from evo.config.proposer_settings import BUILTIN
 from evo.config.rundir import NotInRun, RunDir
+from evo.display.lookup import brief_table, find_candidate
 from fitness.training.curves import thinned
 from sandbox.contracts.contract import CONTRACTS, contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
@@ -53,18 +53,19 @@ def overview_text(rundir: RunDir) -> str:
     """A line for each candidate, and for each step without one."""
     with Reader.open(rundir.archive) as reader:
         snapshot = Snapshot.of(reader)
-    lines = _briefly(snapshot, snapshot.candidates.values())
+    lines = brief_table(snapshot, list(snapshot.candidates))
     with_one = {snapshot.step(id) for id in snapshot.candidates}
     last = {p.step: p for p in snapshot.proposals.values() if p.step not in with_one}
-    lines += [f"step {step} gave no candidate: {_outcome(snapshot, last[step])}" for step in sorted(last)]
+    lines += [f"step {step} gave no candidate: {_outcome(last[step], None)}" for step in sorted(last)]
     return "\n".join([*lines, "", f"More: evopo show {rundir.path} ID, or evopo show {rundir.path} --step N."])
 
 
 def candidate_text(rundir: RunDir, named: str, parts: Parts) -> str:
     """A candidate, given by id or name: its summary, or the requested parts. Raises NotInRun."""
-    with Reader.open(rundir.archive) as reader:
-        snapshot = Snapshot.of(reader)
-        row = find_candidate(snapshot, named)
+    with Reader.open(rundir.archive) as reader, reader.consistent():
+        id = find_candidate(reader, named)
+        snapshot = Snapshot.of_seeds(reader).with_candidates(reader, [id])
+        row = snapshot.candidates[id]
         proposal = snapshot.proposals.get(row.proposal_id or 0)
         sections: dict[str, list[str]] = {}
         if parts.prompt:
@@ -75,60 +76,26 @@ def candidate_text(rundir: RunDir, named: str, parts: Parts) -> str:
             sections[parts.form] = [_printed(rundir, snapshot, row, parts.form)]
         if parts.curves:
             sections["curves"] = list(_curves(reader, snapshot, row))
-        return _joined(sections) if sections else _summary(snapshot, row)
+        return _joined(sections) if sections else _summary(reader, snapshot, row)
 
 
 def step_text(rundir: RunDir, step: int, parts: Parts) -> str:
     """All attempts of a step with their outcomes, and their prompts and replies if requested. Raises NotInRun."""
-    with Reader.open(rundir.archive) as reader:
-        snapshot = Snapshot.of(reader)
-        attempts = sorted((p for p in snapshot.proposals.values() if p.step == step), key=lambda p: p.attempt)
+    with Reader.open(rundir.archive) as reader, reader.consistent():
+        attempts = reader.attempts(step)
         if not attempts:
-            asked = max((p.step for p in snapshot.proposals.values()), default=0)
+            asked = reader.latest_step()
             raise NotInRun(f"there is no step {step}; the run has " + (f"steps 1 to {asked}" if asked else "none yet"))
         if parts.curves or parts.form:
-            made = _made(snapshot, attempts[-1])
+            made = reader.candidate_of(attempts[-1].id)
             said = f"it made candidate {made}: evopo show {rundir.path} {made}" if made else "it made none"
             raise NotInRun(f"--as and --curves need a candidate, and {step} is a step; {said}")
         lines = []
         for p in attempts:
-            lines.append(f"Step {p.step}, attempt {p.attempt}: {_asked(p)}: {_outcome(snapshot, p)}")
+            lines.append(f"Step {p.step}, attempt {p.attempt}: {_asked(p)}: {_outcome(p, reader.candidate_of(p.id))}")
             lines += _prompt(reader, p) if parts.prompt else []
             lines += ["--- reply", *_reply(p)] if parts.reply else []
     return "\n".join(lines)
-
-
-# ---- lookup --------------------------------------------------------------------------------------------------------
-
-
-def find_candidate(snapshot: Snapshot, named: str) -> CandidateRow:
-    """The candidate with this id or name. Raises NotInRun, with close names or the candidates that share the name."""
-    rows = snapshot.candidates
-    if named.isdecimal() and len(named) < 18 and int(named) in rows:
-        return rows[int(named)]
-    same = [row for row in rows.values() if named in (row.name, display_name(row), one_line(row.name))]
-    if len(same) == 1:
-        return same[0]
-    if same:
-        table = _briefly(snapshot, same)
-        raise NotInRun(
-            "\n".join([f"{len(same)} candidates are called {one_line(named)!r}; give the id of one:", *table])
-        )
-    there = f"the run has candidates 1 to {max(rows)}" if rows else "the run has none yet"
-    close = get_close_matches(named, [display_name(row) for row in rows.values()], n=3)
-    meant = f"; did you mean {' or '.join(dict.fromkeys(close))}?" if close else ""
-    raise NotInRun(f"there is no candidate {one_line(named)!r}{meant or f'; {there}'}")
-
-
-def _briefly(snapshot: Snapshot, rows: Iterable[CandidateRow]) -> list[str]:
-    found = [
-        (str(r.id), display_name(r), snapshot.status(r.id).value, str(snapshot.step(r.id) or "seed")) for r in rows
-    ]
-    return columns([("id", "name", "status", "step"), *found])
-
-
-def _made(snapshot: Snapshot, proposal: ProposalRow) -> int | None:
-    return next((row.id for row in snapshot.candidates.values() if row.proposal_id == proposal.id), None)
 
 
 # ---- prompts and replies -------------------------------------------------------------------------------------------
@@ -179,7 +146,8 @@ def _asked(proposal: ProposalRow) -> str:
     return f"{proposal.operator} by {who}"
 
 
-def _outcome(snapshot: Snapshot, proposal: ProposalRow) -> str:
+def _outcome(proposal: ProposalRow, made: int | None) -> str:
+    """What came of a request, of which candidate `made` was made."""
     match proposal.state:
         case ProposalState.REQUESTED:
             return "in progress"
@@ -192,7 +160,6 @@ def _outcome(snapshot: Snapshot, proposal: ProposalRow) -> str:
             ended = "cut off" if study else "the call failed"
             what = ended if proposal.reply is None else "no loss in the reply"
             return f"{what}: {one_line(proposal.error or '', 400)}"
-    made = _made(snapshot, proposal)
     return f"candidate {made}" if made else "reply received, not parsed yet"
 
 
@@ -218,7 +185,7 @@ def _printed(rundir: RunDir, snapshot: Snapshot, row: CandidateRow, form: str) -
 # ---- one candidate -------------------------------------------------------------------------------------------------
 
 
-def _summary(snapshot: Snapshot, row: CandidateRow) -> str:
+def _summary(reader: Reader, snapshot: Snapshot, row: CandidateRow) -> str:
     """Origin, source code, verdict, scores and ancestors of a candidate."""
     verdict, proposal = snapshot.verdicts.get(row.id), snapshot.proposals.get(row.proposal_id or 0)
     lines = [
@@ -251,7 +218,7 @@ def _summary(snapshot: Snapshot, row: CandidateRow) -> str:
     scores = [e for e in snapshot.evaluations if e.candidate_id == row.id]
     if scores:
         lines += ["", "Scores:", *columns([("rung", "seed", "fitness", "metrics"), *map(_score, scores)])]
-    ancestors = list(islice(_ancestry(snapshot, row.id), ANCESTORS + 1))
+    ancestors = list(islice(ancestry(reader, row.id), ANCESTORS + 1))
     if ancestors:
         lines += ["", "Ancestry:", *ancestors[:ANCESTORS], *["  ..."] * (len(ancestors) > ANCESTORS)]
     return "\n".join(lines)
@@ -263,11 +230,12 @@ def _score(row: EvaluationRow) -> tuple[str, ...]:
     return (row.rung, str(row.seed), f"{row.fitness:.4f}", ", ".join(f"{k} {v:.4g}" for k, v in row.metrics.items()))
 
 
-def _ancestry(snapshot: Snapshot, candidate: int, depth: int = 1) -> Iterable[str]:
-    for edge in snapshot.parents.get(candidate, ()) if depth <= 12 else ():
-        parent = snapshot.candidates[edge.parent]
+def ancestry(reader: Reader, candidate: int, depth: int = 1) -> Iterator[str]:
+    """A line for each ancestor, up to twelve generations back, read one by one."""
+    for edge in reader.parents(candidate) if depth <= 12 else ():
+        parent = reader.candidate(edge.parent)
         yield f"{'  ' * depth}{edge.role} {parent.id} {one_line(parent.name, 60)}"
-        yield from _ancestry(snapshot, edge.parent, depth + 1)
+        yield from ancestry(reader, edge.parent, depth + 1)
 
 
 def _short(value: object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ from analysis.lineage import rungs
 from analysis.output.encode import one_line
 from analysis.report.data import steered, studied
 from analysis.report.proposers import proposer_rows
-from analysis.snapshot import Arm, CandidateStatus, Snapshot
+from analysis.snapshot import Arm, CandidateStatus, Outline, Snapshot
 from analysis.wording import count, display_name, duration
 from archive.disk.files import require_regular
 from archive.query import Reader
@@ -28,8 +27,8 @@ LEADERS = 8
 
 def leaderboard_text(rundir: RunDir) -> str:
     """The headline, then the best losses and the baseline with standard errors and numbers of seeds."""
-    with Reader.open(rundir.archive) as reader:
-        return _leaderboard(Snapshot.of(reader))
+    with Reader.open(rundir.archive) as reader, reader.consistent():
+        return _leaderboard(Outline.read(reader))
 
 
 def _leaderboard(snapshot: Snapshot) -> str:
@@ -64,17 +63,19 @@ def _failed_seeds(snapshot: Snapshot, decision: Decision) -> list[str]:
 
 def status_text(rundir: RunDir) -> str:
     """Counts, spending, work in progress, and the leaderboard."""
-    with Reader.open(rundir.archive) as reader:
-        snapshot = Snapshot.of(reader)
-        under_way = _under_way(snapshot, rundir, reader)
+    with Reader.open(rundir.archive) as reader, reader.consistent():
+        return _status(Outline.read(reader), rundir, reader)
+
+
+def _status(snapshot: Snapshot, rundir: RunDir, reader: Reader) -> str:
     run, spending = snapshot.run, snapshot.spending
-    counts = Counter(snapshot.status(c) for c in snapshot.candidates)
+    counts = snapshot.statuses
     lines = [
         f"Run {one_line(run.name)}, seed {run.seed}, task {one_line(run.task)}, begun {run.created_at}, last event "
         f"{snapshot.last_at}",
         f"State: {state(snapshot, rundir)}",
         f"Baseline: {one_line(run.baseline or 'none')}",
-        *under_way,
+        *_under_way(snapshot, rundir, reader),
         "Candidates: " + ", ".join(f"{counts[s]} {s}" for s in CandidateStatus if counts[s]),
         f"Trainings: {spending.evaluations} done, {spending.evaluation_seconds:.0f} s of training",
         _proposals(snapshot),

@@ -15,11 +15,11 @@ from analysis.output.encode import one_line
 from analysis.snapshot import CandidateStatus, Snapshot
 from analysis.steering import LONGEST_NOTE, Steering, shown_value
 from archive.query import Reader
-from archive.records import PERSON, EventKind
+from archive.records import PERSON, CandidateRow, EventKind
 from archive.sqlite.appending import append_event
 from evo.config.rundir import NotInRun, RunDir, RunDirError
 from evo.config.schema import Config, ConfigError, parse_config
-from evo.display.show import find_candidate
+from evo.display.lookup import find_candidate
 from evo.session.earlier_session import last_settings
 from evo.session.warm_start import SourceText, accepted_by_sandbox, read_source
 from fitness.task.faults import did_you_mean
@@ -31,6 +31,7 @@ class Steered:
 
     rundir: RunDir
     snapshot: Snapshot
+    """The seed losses; `find` adds a candidate."""
     config: Config
     steering: Steering
 
@@ -38,13 +39,20 @@ class Steered:
     def open(cls, rundir: RunDir) -> Steered:
         """The state of a run. Raises RunDirError for a directory of another command, ArchiveError."""
         with Reader.open(rundir.archive) as reader:
-            snapshot = Snapshot.of(reader)
+            snapshot = Snapshot.of_seeds(reader)
             settings = last_settings(reader)
         if kind := snapshot.run.identity.get("kind"):
             raise RunDirError(
                 f"{rundir.path} holds {one_line(str(kind))}, and not a search, which is what this command is for"
             )
         return cls(rundir, snapshot, parse_config(settings), Steering.of(snapshot.events))
+
+    def find(self, named: str) -> tuple[Snapshot, CandidateRow]:
+        """A candidate by id or name, and the rows of it. Raises NotInRun."""
+        with Reader.open(self.rundir.archive) as reader, reader.consistent():
+            id = find_candidate(reader, named)
+            snapshot = self.snapshot.with_candidates(reader, [id])
+        return snapshot, snapshot.candidates[id]
 
     def require_search(self) -> None:
         """Raise RunDirError if the search has ended and nothing can be steered any more."""
@@ -86,17 +94,17 @@ def pin(rundir: RunDir, named: str, *, remove: bool) -> str:
     """Pin a candidate, given by id or name, or remove its pin. Returns a line for the user. Raises NotInRun, RunDirError."""
     run = Steered.open(rundir)
     run.require_search()
-    row = find_candidate(run.snapshot, named)
+    snapshot, row = run.find(named)
     name = f"candidate {row.id} {one_line(row.name)}"
     if remove:
         if row.id not in run.steering.pinned:
             raise NotInRun(f"{name} is not pinned; pinned: {_ids(run.steering.pinned)}")
         run.append(EventKind.UNPINNED, candidate=row.id)
         return f"{name} is no longer pinned."
-    status = run.snapshot.status(row.id)
+    status = snapshot.status(row.id)
     if status not in (CandidateStatus.SCORED, CandidateStatus.ACCEPTED):
         raise NotInRun(f"{name} is {status}, so it cannot be a parent; expected an accepted loss")
-    verdict = run.snapshot.verdicts[row.id]
+    verdict = snapshot.verdicts[row.id]
     if run.steering.bans(row.id, verdict.descriptors or {}):
         raise NotInRun(f"{name} is banned; unban it first: evopo unban {rundir.path} {row.id}")
     run.append(EventKind.PINNED, candidate=row.id)
@@ -112,14 +120,14 @@ def ban(rundir: RunDir, named: str | None, descriptor: str | None, *, remove: bo
     run.require_search()
     kind = EventKind.UNBANNED if remove else EventKind.BANNED
     if descriptor is not None:
-        name, value = _descriptor(run.snapshot, descriptor)
+        name, value = _descriptor(rundir, descriptor)
         if remove and (name, value) not in run.steering.banned_descriptors:
             there = ", ".join(sorted(f"{n}={v}" for n, v in run.steering.banned_descriptors)) or "none"
             raise NotInRun(f"{name}={value} is not banned; banned descriptors: {there}")
         run.append(kind, {"descriptor": name, "value": value})
         what = f"losses with {name} {value}"
     else:
-        row = find_candidate(run.snapshot, named or "")
+        _, row = run.find(named or "")
         if remove and row.id not in run.steering.banned:
             raise NotInRun(f"candidate {row.id} is not banned; banned: {_ids(run.steering.banned)}")
         if not remove and run.snapshot.baseline is not None and row.id == run.snapshot.baseline.id:
@@ -143,25 +151,31 @@ def note(rundir: RunDir, named: str | None, text: str) -> str:
             f"note: expected at most {LONGEST_NOTE} characters, got {len(text)}; keep longer texts in a file"
         )
     run = Steered.open(rundir)
-    row = find_candidate(run.snapshot, named) if named is not None else None
+    row = run.find(named)[1] if named is not None else None
     run.append(EventKind.NOTED, {"text": text}, row.id if row else None)
     return f"Noted on {f'candidate {row.id} {one_line(row.name)}' if row else 'the run'}."
 
 
-def _descriptor(snapshot: Snapshot, text: str) -> tuple[str, str]:
+def _descriptor(rundir: RunDir, text: str) -> tuple[str, str]:
     """Name and value of `NAME=VALUE`, the value in the form of `shown_value`."""
     name, separator, value = (part.strip() for part in text.partition("="))
     if not separator or not name or not value:
         raise ConfigError(f"--descriptor needs NAME=VALUE, got {text!r}")
-    measured = [v.descriptors for v in snapshot.verdicts.values() if v.descriptors]
-    names = sorted({key for descriptors in measured for key in descriptors})
+    names: set[str] = set()
+    kind = None
+    with Reader.open(rundir.archive) as reader, reader.consistent():
+        for descriptors in reader.descriptors():
+            names.update(descriptors)
+            if (found := descriptors.get(name)) is not None:
+                kind = type(found)  # a descriptor has one type in all losses
+                break
     if name not in names:
         raise ConfigError(
-            f"--descriptor: no loss of the run has a descriptor {name!r}; they have {', '.join(names) or 'none yet'}"
-            f"{did_you_mean(name, names)}"
+            f"--descriptor: no loss of the run has a descriptor {name!r}; they have {', '.join(sorted(names)) or 'none yet'}"
+            f"{did_you_mean(name, sorted(names))}"
         )
     plain = {"true": "yes", "false": "no"}.get(value.lower(), value.lower())
-    if any(isinstance(descriptors.get(name), float) for descriptors in measured):
+    if kind is float:
         try:
             plain = shown_value(float(plain))
         except ValueError:

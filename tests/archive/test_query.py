@@ -267,9 +267,6 @@ def test_the_past_is_reconstructed_exactly(write, archive, reader, seed):
     assert len(pictures) > 30
     for event, picture in pictures.items():
         assert past(reader.as_of(event)) == picture
-        assert reader.evaluations(as_of=event) == picture["evaluations"]
-        assert reader.candidates(as_of=event) == picture["candidates"]
-        assert reader.standings(as_of=event) == picture["standings"]
     assert past(reader.as_of(10**9)) == pictures[archive.last_event()]
 
 

@@ -12,19 +12,22 @@ from xml.etree import ElementTree
 import networkx as nx
 import pytest
 from hostile_texts import HOSTILE_NAMES
+from lineage_graph import lineage
 from make_archive import make_archive
 
 from analysis.lineage import export
+from analysis.lineage.columns import columns
 from analysis.lineage.export import Format
-from analysis.lineage.graph import lineage
 from analysis.output import encode
 from analysis.output.errors import ExportRefused, MissingExtra
 from archive.query import Reader
+from archive.records import RunRow
+from archive.store import Archive
 
 
 @pytest.fixture
-def expected(snapshot):
-    return lineage(snapshot)
+def expected(reader):
+    return lineage(reader)
 
 
 def edges(graph):
@@ -178,14 +181,31 @@ def test_a_directory_is_refused_as_target(reader, tmp_path):
 
 
 def test_numbers_are_finite_or_absent_and_columns_have_one_type():
-    graph = nx.DiGraph(name="x")
-    graph.add_node(1, name="a", score=1, wide=10**30, mixed=True)
-    graph.add_node(2, name="b", score=math.nan, mixed="text")
-    graph.add_node(3, name="c", score=2.5, wide=2)
-    graph.add_edge(1, 2, role="refined", position=0)
-    nodes, _ = export.tables(graph)
-    assert nodes == [
-        {"id": 1, "name": "a", "score": 1.0, "wide": "1" + "0" * 30, "mixed": "True"},
-        {"id": 2, "name": "b", "mixed": "text"},
-        {"id": 3, "name": "c", "score": 2.5, "wide": "2"},
+    rows = [
+        {"id": 1, "name": "a\ud800", "score": 1, "wide": 10**30, "mixed": True, "never": None},
+        {"id": 2, "name": "b", "score": math.nan, "mixed": "text"},
+        {"id": 3, "name": "c", "score": 2.5, "wide": 2},
     ]
+    with columns(rows) as table:
+        for _ in range(2):
+            assert list(table) == [
+                {"id": 1, "name": "a\ud800", "score": 1.0, "wide": "1" + "0" * 30, "mixed": "True"},
+                {"id": 2, "name": "b", "mixed": "text"},
+                {"id": 3, "name": "c", "score": 2.5, "wide": "2"},
+            ]
+        assert list(table.kinds) == ["id", "name", "score", "wide", "mixed"]
+
+
+@pytest.mark.parametrize("format", list(Format))
+def test_a_run_without_candidates_or_edges_is_exported(format, tmp_path):
+    if format is Format.PARQUET:
+        pytest.importorskip("pyarrow")
+    with Archive.create(tmp_path / "archive.db", RunRow("x", 0, "task", "preference")) as archive:
+        with Reader.open(tmp_path / "archive.db") as reader:
+            export.export(reader, format, tmp_path / "none.x")
+        archive.add_candidate("seed", "a", "", "", "preference")
+    with Reader.open(tmp_path / "archive.db") as reader:
+        assert export.export(reader, format, tmp_path / "one.x")[0].stat().st_size > 0
+    if format is Format.JSON:
+        none = {"directed": True, "multigraph": False, "graph": {"name": "x"}, "nodes": [], "edges": []}
+        assert (tmp_path / "none.x").read_text() == encode.json_text(none) + "\n"

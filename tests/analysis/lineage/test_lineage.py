@@ -2,9 +2,10 @@
 
 import networkx as nx
 import pytest
+from lineage_graph import lineage
 from make_archive import logistic, verdict
 
-from analysis.lineage.graph import lineage
+from analysis.lineage import graph as lineage_rows
 from analysis.snapshot import Snapshot
 from analysis.wording import full_name
 from archive.query import Reader
@@ -14,7 +15,7 @@ from sandbox.verdicts.verdict import VerdictStatus
 
 
 def test_its_edges_are_the_archives_parents_without_a_cycle(reader, snapshot):
-    graph = lineage(snapshot)
+    graph = lineage(reader)
     assert nx.is_directed_acyclic_graph(graph)
     assert set(graph) == {row.id for row in reader.candidates()}
     assert set(graph.edges) == {(edge.parent, edge.child) for edge in reader.lineage()}
@@ -22,16 +23,16 @@ def test_its_edges_are_the_archives_parents_without_a_cycle(reader, snapshot):
         assert graph.edges[edge.parent, edge.child]["role"] == edge.role.value
 
 
-def test_seed_losses_have_generation_zero_and_children_one_more_than_their_highest_parent(snapshot):
-    graph = lineage(snapshot)
+def test_seed_losses_have_generation_zero_and_children_one_more_than_their_highest_parent(reader):
+    graph = lineage(reader)
     for node, data in graph.nodes(data=True):
         above = [graph.nodes[parent]["generation"] for parent in graph.predecessors(node)]
         assert data["generation"] == (1 + max(above) if above else 0)
     assert graph.nodes[1]["generation"] == 0
 
 
-def test_the_fitness_is_that_of_the_highest_rung_reached(snapshot, reader):
-    graph = lineage(snapshot)
+def test_the_fitness_is_that_of_the_highest_rung_reached(reader):
+    graph = lineage(reader)
     assert graph.nodes[1]["rung"] == "held_out"
     standings = {(s.candidate_id, s.rung): s for s in reader.standings()}
     for node, data in graph.nodes(data=True):
@@ -42,8 +43,8 @@ def test_the_fitness_is_that_of_the_highest_rung_reached(snapshot, reader):
             assert data["fitness.short"] == standings[node, "short"].mean
 
 
-def test_every_outcome_has_its_status(snapshot):
-    graph = lineage(snapshot)
+def test_every_outcome_has_its_status(reader, snapshot):
+    graph = lineage(reader)
     assert {"scored", "refused", "duplicate", "failed"} <= {data["status"] for _, data in graph.nodes(data=True)}
     for node, data in graph.nodes(data=True):
         refused = snapshot.verdicts[node].status == VerdictStatus.REFUSED
@@ -51,8 +52,8 @@ def test_every_outcome_has_its_status(snapshot):
         assert ("duplicate_of" in data) == (data["status"] == "duplicate")
 
 
-def test_infinite_descriptors_are_absent_and_proposals_carry_their_operator_step_and_island(snapshot):
-    graph = lineage(snapshot)
+def test_infinite_descriptors_are_absent_and_proposals_carry_their_operator_step_and_island(reader):
+    graph = lineage(reader)
     values = [data.get("descriptor.saturation_point") for _, data in graph.nodes(data=True)]
     assert "inf" not in values
     assert {40.0, 100.0, None} >= set(values)
@@ -61,10 +62,31 @@ def test_infinite_descriptors_are_absent_and_proposals_carry_their_operator_step
     assert last["island"] == last["step"] % 2
 
 
-def test_a_finalist_says_which_published_loss_it_is(snapshot):
-    graph = lineage(snapshot)
+def test_a_finalist_says_which_published_loss_it_is(reader):
+    graph = lineage(reader)
     told = {id: data["known_as"] for id, data in graph.nodes(data=True) if "known_as" in data}
     assert list(told.values()) == ["the published dpo at 1.7 × beta"]
+
+
+@pytest.mark.parametrize("block", [1, 7])
+def test_a_candidate_has_the_same_attributes_in_a_block_as_among_all(block, reader, snapshot, monkeypatch):
+    monkeypatch.setattr(lineage_rows, "BLOCK", block)
+    rows = {row["id"]: row for row in lineage_rows.nodes(reader)}
+    assert list(rows) == sorted(snapshot.candidates)
+    for id, row in rows.items():
+        whole = {"id": id, **lineage_rows.node_attributes(snapshot, id), "generation": row["generation"]}
+        assert list(row.items()) == list(whole.items())
+
+
+def test_a_parent_named_twice_is_one_edge_with_its_first_role(tmp_path):
+    with Archive.create(tmp_path / "archive.db", RunRow("x", 0, "task", "preference")) as archive:
+        first, second = (archive.add_candidate("seed", name, "", "", "preference") for name in ("a", "b"))
+        twice = [(second, "combined"), (first, "refined"), (second, "refined")]
+        child = archive.add_candidate("seed", "c", "", "", "preference", parents=twice)
+    with Reader.open(tmp_path / "archive.db") as reader:
+        told = [(row["source"], row["target"], row["role"], row["position"]) for row in lineage_rows.edges(reader)]
+        assert told == [(second, child, "combined", 0), (first, child, "refined", 1)]
+        assert [row["source"] for row in lineage_rows.edges(reader, by_source=True)] == [first, second]
 
 
 @pytest.mark.parametrize(("kind", "words"), [("scale_key", "dpo times a factor"), ("beta_key", "dpo at another beta")])

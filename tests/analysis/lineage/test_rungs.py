@@ -6,6 +6,7 @@ import pytest
 from tiny_archive import tiny
 
 from analysis.claims.comparison import decide
+from analysis.lineage import rungs
 from analysis.lineage.rungs import (
     Rank,
     agreement,
@@ -80,6 +81,13 @@ def test_the_gain_from_shared_seeds_is_that_of_their_shared_variance():
     # Var a + Var b over Var(a - b) = (shared + own) / own, in variances
     assert pairing("full", losses(3.0, 1.0)).factor == pytest.approx(10.0, rel=0.25)
     assert pairing("full", losses(0.0, 1.0)).factor == pytest.approx(1.0, rel=0.1)
+
+
+def test_of_many_losses_only_the_pairs_of_some_are_computed(monkeypatch):
+    found = [{1: 0.1 * n, 2: 0.1 * n * n} for n in range(30)]
+    monkeypatch.setattr(rungs, "PAIRED", 10)
+    assert pairing("full", found) == pairing("full", found[::3])
+    assert pairing("full", found).pairs == 45
 
 
 def test_pairing_needs_two_shared_seeds_and_some_variation():

@@ -1,0 +1,64 @@
+"""`evopo show` reads one candidate and its ancestors, and finds candidates by name."""
+
+import sys
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "analysis"))
+
+from make_archive import make_archive
+
+from analysis.output.encode import one_line
+from analysis.snapshot import Snapshot
+from archive.query import Reader
+from archive.records import RunRow
+from archive.store import Archive
+from evo.config.rundir import NotInRun, RunDir
+from evo.display.lookup import find_candidate
+from evo.display.show import ANCESTORS, Parts, ancestry, candidate_text, step_text
+
+
+def lines_above(snapshot, candidate, depth=1):
+    for edge in snapshot.parents.get(candidate, ()) if depth <= 12 else ():
+        yield f"{'  ' * depth}{edge.role} {edge.parent} {one_line(snapshot.candidates[edge.parent].name, 60)}"
+        yield from lines_above(snapshot, edge.parent, depth + 1)
+
+
+def test_each_candidate_is_shown_with_its_ancestry(tmp_path):
+    with Reader.open(make_archive(tmp_path, 14)) as reader:
+        snapshot = Snapshot.of(reader)
+        for id in snapshot.candidates:
+            assert list(islice(ancestry(reader, id), ANCESTORS)) == list(islice(lines_above(snapshot, id), ANCESTORS))
+            text = candidate_text(RunDir(tmp_path), str(id), Parts())
+            assert text.startswith(f"Candidate {id}: {one_line(snapshot.candidates[id].name)} ({snapshot.status(id)}, ")
+
+
+def test_a_step_says_what_came_of_its_attempts(tmp_path):
+    with Archive.create(tmp_path / "archive.db", RunRow("x", 0, "task", "preference")) as archive:
+        first = archive.request_proposal(1, 1, "refine", "builtin", None, None, "t", {}, 0)
+        archive.fail_proposal(first, "no answer")
+        second = archive.request_proposal(1, 2, "refine", "builtin", None, None, "t", {}, 0)
+        archive.receive_proposal(second, "r")
+        archive.add_candidate("proposal", "mine", "", "", "preference", second)
+    told = step_text(RunDir(tmp_path), 1, Parts()).splitlines()
+    assert [line.partition(": refine by built-in proposer: ")[2] for line in told] == [
+        "the call failed: no answer", "candidate 1",
+    ]  # fmt: skip
+    with pytest.raises(NotInRun, match="the run has steps 1 to 1"):
+        step_text(RunDir(tmp_path), 2, Parts())
+
+
+def test_a_candidate_is_found_by_id_or_name(tmp_path):
+    with Archive.create(tmp_path / "archive.db", RunRow("x", 0, "task", "preference")) as archive:
+        for name in ("dpo", "twin", "twin", "4"):
+            archive.add_candidate("seed", name, "", "", "preference")
+    with Reader.open(tmp_path / "archive.db") as reader:
+        assert [find_candidate(reader, name) for name in ("1", "dpo", "DPO", "2", "4")] == [1, 1, 1, 2, 4]
+        with pytest.raises(NotInRun, match=r"(?s)2 candidates are called 'twin'; give the id of one:.*2 .*3 "):
+            find_candidate(reader, "twin")
+        with pytest.raises(NotInRun, match="no candidate 'twim'; did you mean twin"):
+            find_candidate(reader, "twim")
+        with pytest.raises(NotInRun, match="the run has candidates 1 to 4"):
+            find_candidate(reader, "77")
