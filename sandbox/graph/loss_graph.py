@@ -219,10 +219,10 @@ def infer_types(contract: Contract, nodes: Sequence[Node], known: Sequence[Type]
         operation = _operation(node, i)
         try:
             operands = [types[a] for a in node.args]
-            if operation.attrs or operation.rule != "elementwise":
-                result = infer(operation, operands, node.attrs, contract)
-            else:
+            if _is_typed_by_operands(operation):
                 result = _elementwise(node.op, tuple(operands))
+            else:
+                result = infer(operation, operands, node.attrs, contract)
         except ShapeError as error:
             raise GraphError(error.code, str(error), i) from None
         types.append(_FRACTION if _is_fraction(nodes, node, result) else result)
@@ -231,8 +231,15 @@ def infer_types(contract: Contract, nodes: Sequence[Node], known: Sequence[Type]
 
 @lru_cache(maxsize=4096)
 def _elementwise(name: str, operands: tuple[Type, ...]) -> Type:
-    """As `infer` for an operation of this rule without attributes, whose result depends on the types only. Raises ShapeError."""
+    """As `infer` for an operation whose result depends on the operands' types only. Raises ShapeError."""
     return infer(OPERATIONS[name], operands, {}, PREFERENCE)  # any contract does: the rule does not read it
+
+
+def _is_typed_by_operands(operation: Operation) -> bool:
+    """Whether neither the attributes nor the contract decide about the result's type."""
+    return operation.rule == "elementwise" and (
+        not operation.attrs or (operation.check is None and operation.result not in ("cast", "const", "input"))
+    )
 
 
 def _constants(nodes: Sequence[Node], types: Sequence[Type]) -> Mapping[int, Any]:
