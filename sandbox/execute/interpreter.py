@@ -15,7 +15,16 @@ from sandbox.graph.operations.parts.kernels import ByTypes, Context, Kernel
 from sandbox.graph.scalars import compute
 from sandbox.graph.types import Type
 
-__all__ = ["Context", "Kernel", "compile_loss", "compile_values", "context_of", "kernel_of", "needed_for", "tensor_kernel"]
+__all__ = [
+    "Context",
+    "Kernel",
+    "compile_loss",
+    "compile_values",
+    "context_of",
+    "kernel_of",
+    "needed_for",
+    "tensor_kernel",
+]
 
 
 def compile_loss(graph: LossGraph) -> Callable[..., Tensor]:

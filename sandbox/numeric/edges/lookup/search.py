@@ -186,7 +186,11 @@ class _Search:
 
     def _trouble(self, forms: Forms, looked_at: Sequence[bool]) -> str:
         """As `_arithmetic`, in the values of the nodes that are `looked_at`, and in the quantities of sites that read one."""
-        own = (value for value, asked, changes in zip(forms.values, looked_at, forms.changes, strict=True) if asked and changes)
+        own = (
+            value
+            for value, asked, changes in zip(forms.values, looked_at, forms.changes, strict=True)
+            if asked and changes
+        )
         deciding = (
             forms.deciding(site)
             for site in self._keyed(forms)
