@@ -129,10 +129,12 @@ async def _trace(bench: Bench, config: Config, folder: Path, workers: SharingPoo
             and population.individuals[candidate.id].trainable
             and (proposal := reader.proposal(candidate.proposal_id))
         ]
-        graphs = {id: population.graph(id, reader) for id in {*(i for *_, i in leading), *(i for _, i in proposed)}}
+        graphs = {
+            id: population.losses.graph(id, reader) for id in {*(i for *_, i in leading), *(i for _, i in proposed)}
+        }
         baseline = population.baseline
         assert baseline is not None
-        reference = population.graph(baseline.id, reader)
+        reference = population.losses.graph(baseline.id, reader)
     truth = {id: await _truth(bench, graphs[id], workers) for id in dict.fromkeys(id for *_, id in leading)}
     led = [(0, 0, await _truth(bench, reference, workers))]
     led += [(at, proposals, truth[id]) for at, proposals, id in leading]

@@ -56,7 +56,7 @@ def relations_of(
 ) -> dict[int, Relation | None]:
     """Relation of each finalist, by candidate id, to the published losses, at the beta that it is trained with."""
     beta = population.info.beta
-    graphs = {entry.candidate_id: population.graph(entry.candidate_id, reader) for entry in finalists}
+    graphs = {entry.candidate_id: population.losses.graph(entry.candidate_id, reader) for entry in finalists}
     return {id: vetter.nearest_known(graph, beta) for id, graph in graphs.items()}
 
 

@@ -234,7 +234,7 @@ class Campaign:
             self.archive.record_verdict(candidate.id, verdict.to_json())
             if verdict.accepted and verdict.graph is not None:
                 self.duplicates.add(candidate.id, verdict)
-                self.population.keep_graph(candidate.id, verdict.graph)
+                self.population.losses.keep(candidate.id, verdict.graph)
         return verdict.accepted and match is None
 
     async def train(self, job: Job | None) -> None:
@@ -249,7 +249,7 @@ class Campaign:
         return self.trainings.get(job)
 
     async def _train(self, job: Job) -> None:
-        graph = self.population.graph(job.candidate_id, self.reader)
+        graph = self.population.losses.graph(job.candidate_id, self.reader)
         try:
             await train_and_record(
                 self.archive, self.reader, self.workers, self.population.info.name, job, graph, self.deferred.defer

@@ -13,7 +13,7 @@ import numpy as np
 
 from analysis.recorded import recorded_parents, refusing
 from archive.query import Reader
-from archive.records import EventKind, ProposalRow, ProposalState, Role
+from archive.records import ProposalRow, ProposalState, Role
 from evo.search.individuals import Individual
 from evo.search.operators import BY_NAME, role_of
 from evo.search.population import Population
@@ -23,8 +23,6 @@ from evo.search.selection.members import SelectionSettings
 
 MOST_TRIED, MOST_NEARBY = 8, 4
 """Maximum numbers of earlier proposals in a prompt: from the same parents, and of a similar shape."""
-LATEST_FAILED = 40
-"""Number of the latest failed requests among which those of the same parents are looked for."""
 MARGIN = "margin"
 """Metric of the mean margin rho of unseen pairs at the end of a training, nats."""
 
@@ -184,8 +182,7 @@ class _Telling:
 
     def unusable(self, operator: str | None, parents: Sequence[int]) -> list[Tried]:
         """Replies without a loss to requests of the operator, or (None) about any of the parents, the latest first."""
-        events = self.past.events(kind=EventKind.PROPOSAL_FAILED)[-LATEST_FAILED:]
-        rows = [self.past.proposal(event.proposal_id) for event in reversed(events) if event.proposal_id is not None]
+        rows = [self.past.proposal(id) for id in reversed(self.population.failed_requests)]
         return [
             Tried("a reply without a loss", "", None, row.error or "")
             for row in rows
@@ -195,7 +192,7 @@ class _Telling:
     def tried(self, individual: Individual) -> Tried:
         """A candidate in one line."""
         vetted = individual.status is not None
-        printed = self.population.recorded(individual.id, self.past).formula if vetted else None
+        printed = self.population.losses.recorded(individual.id, self.past).formula if vetted else None
         if printed is not None:
             self.where |= dict.fromkeys(printed.where)
         difference = self.compared(individual)

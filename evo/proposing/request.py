@@ -214,7 +214,7 @@ def _seed_losses(population: Population) -> tuple[int, ...]:
 
 
 def _parent(population: Population, id: int, role: Role, past: Reader) -> Parent:
-    individual, recorded = population.individuals[id], population.recorded(id, past)
+    individual, recorded = population.individuals[id], population.losses.recorded(id, past)
     return Parent(
         id=id,
         role=role.value,

@@ -1,4 +1,4 @@
-"""A candidate in the population, its score over seeds, and paired differences between candidates."""
+"""A candidate in the population, what the archive holds of it, its score over seeds, and paired differences between candidates."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from operator import add, sub
 from typing import Any, Self
 
 from analysis import stats
+from analysis.recorded import graph_of, verdict_on
+from archive.query import Reader
 from archive.records import CandidateRow, FindingRow, Origin
 from fitness.schedule.ladder import RaceEntry, Tuned
 from sandbox.graph.loss_graph import VerifiedGraph
@@ -133,3 +135,32 @@ def differences(individual: Individual, other: Individual, rung: str) -> list[fl
     """Paired differences, individual minus other, on the search seeds that both were scored on at a rung."""
     theirs = other.searched.get(rung, {})
     return [own - theirs[seed] for seed, own in individual.searched.get(rung, {}).items() if seed in theirs]
+
+
+class Losses:
+    """Graphs and texts of candidates. Each is read from the archive, and its graph verified, at the first call."""
+
+    def __init__(self) -> None:
+        self._graphs: dict[int, VerifiedGraph] = {}
+        self._recorded: dict[int, Recorded] = {}
+
+    def graph(self, candidate_id: int, reader: Reader) -> VerifiedGraph:
+        """The graph of a candidate: the one that vetting gave, else the archive's. Raises CorruptArchive."""
+        if candidate_id not in self._graphs:
+            self._graphs[candidate_id] = graph_of(verdict_on(candidate_id, reader))
+        return self._graphs[candidate_id]
+
+    def recorded(self, candidate_id: int, reader: Reader) -> Recorded:
+        """What the archive holds of a vetted candidate. Raises CorruptArchive."""
+        if candidate_id not in self._recorded:
+            has_graph = verdict_on(candidate_id, reader).graph is not None
+            self._recorded[candidate_id] = Recorded(
+                reader.candidate(candidate_id),
+                tuple(reader.findings(candidate_id)),
+                self.graph(candidate_id, reader) if has_graph else None,
+            )
+        return self._recorded[candidate_id]
+
+    def keep(self, candidate_id: int, graph: VerifiedGraph) -> None:
+        """Store the graph that vetting gave, so that the archive's copy need not be verified."""
+        self._graphs[candidate_id] = graph

@@ -6,7 +6,7 @@ the selection from that state must be equal to the recorded one.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import Self
 
 from analysis.final import seeds_of
-from analysis.recorded import ReadAhead, Rows, graph_of, island_of, recorded_parents, refusing, verdict_on
+from analysis.recorded import ReadAhead, Rows, island_of, recorded_parents, refusing, verdict_on
 from analysis.snapshot import SINGLES_OUT
 from analysis.steering import Steering
 from archive.errors import CorruptArchive
@@ -23,7 +23,7 @@ from archive.records import BY_PEOPLE, PERSON, EventKind, EventRow, Role
 from archive.spending import ends_step
 from evo.config.schema import Config
 from evo.search.budget import Spent
-from evo.search.individuals import Individual, Recorded, Score, Tally, differences
+from evo.search.individuals import Individual, Losses, Score, Tally, differences
 from evo.search.ledger import Ledger
 from evo.search.operators import STUDIES, role_of
 from evo.search.rng import derive
@@ -36,10 +36,11 @@ from fitness.schedule.ladder import RaceEntry, Seeds
 from fitness.schedule.screening import Screening
 from fitness.task.protocol import TaskInfo
 from sandbox import known
-from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.verdicts.verdict import VerdictStatus
 
 SEARCH_SEEDS = 64
+LATEST_FAILED = 40
+"""Number of the latest failed requests that are kept, for prompts."""
 MANY = 2_000
 """Number of events from which on all rows are read at once."""
 
@@ -90,8 +91,10 @@ class Population:
         self._scored: set[str] = set()
         """The rungs at which any training was scored."""
         self._last: datetime | None = None
-        self._graphs: dict[int, VerifiedGraph] = {}
-        self._recorded: dict[int, Recorded] = {}
+        self.losses = Losses()
+        """Graphs and texts of the candidates."""
+        self.failed_requests: deque[int] = deque(maxlen=LATEST_FAILED)
+        """Proposals of the latest failures, oldest first; one for each failed attempt, and for each reply without a loss."""
 
     def advance(self, reader: Reader, upto: int | None = None, rows: Rows | None = None) -> Self:
         """Apply the new events up to id `upto`, by default all. Returns self.
@@ -191,30 +194,6 @@ class Population:
         """Whether a person has excluded it from being a parent and from prompts."""
         return self.steering.bans(individual.id, individual.descriptors)
 
-    def graph(self, candidate_id: int, reader: Reader) -> VerifiedGraph:
-        """The graph of a candidate: the one that vetting gave, else the archive's, verified at the first call.
-
-        Raises CorruptArchive.
-        """
-        if candidate_id not in self._graphs:
-            self._graphs[candidate_id] = graph_of(verdict_on(candidate_id, reader))
-        return self._graphs[candidate_id]
-
-    def recorded(self, candidate_id: int, reader: Reader) -> Recorded:
-        """What the archive holds of a vetted candidate, read at the first call. Raises CorruptArchive."""
-        if candidate_id not in self._recorded:
-            has_graph = verdict_on(candidate_id, reader).graph is not None
-            self._recorded[candidate_id] = Recorded(
-                reader.candidate(candidate_id),
-                tuple(reader.findings(candidate_id)),
-                self.graph(candidate_id, reader) if has_graph else None,
-            )
-        return self._recorded[candidate_id]
-
-    def keep_graph(self, candidate_id: int, graph: VerifiedGraph) -> None:
-        """Store the graph of a candidate after vetting, so that the archive's copy need not be verified."""
-        self._graphs[candidate_id] = graph
-
     # ---- applying events -----------------------------------------------------------------------------------------
 
     def _take(self, event: EventRow, reader: Rows) -> None:
@@ -248,6 +227,7 @@ class Population:
 
     def _failed(self, event: EventRow, reader: Rows) -> None:
         assert event.proposal_id is not None
+        self.failed_requests.append(event.proposal_id)
         row = reader.proposal(event.proposal_id)
         if ends_step(event) or (row.reply is not None and row.operator not in STUDIES):
             self._tally += Tally(unusable=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sandbox.contracts.contract import contract_named
-from sandbox.execute.batched import compile_lifted, compile_stacked
+from sandbox.execute.batched import Program, compile_lifted, compile_stacked
 from sandbox.execute.interpreter import compile_values
 from sandbox.graph.dataflow import is_pointwise, lift_scalars
 from sandbox.graph.loss_graph import VerifiedGraph
@@ -130,8 +130,11 @@ class Evaluator:
         self._floating = [a.dtype == "float" for a in contract.tensors]
         self._is_tensor = [a.shape is not None for a in contract.arguments]
         self._at_once = compile_lifted(graph, lifted) if lifted is not None else None
-        self._stacked = compile_stacked(graph)
-        self._single = compile_values(graph, range(len(graph.nodes)))
+        self._single: dict[tuple[int, ...], Callable[..., tuple[Any, ...]]] = {}
+
+    @cached_property
+    def _stacked(self) -> Program:
+        return compile_stacked(self.graph)
 
     @classmethod
     def of(cls, graph: VerifiedGraph) -> Evaluator:
@@ -214,12 +217,17 @@ class Evaluator:
                 return self._stacked(wanted, tensors, rows)
             except FAILURES:
                 pass  # vmap does not support an operation: evaluate batch by batch below
-        results = [self._one([t[k] for t in tensors], [row[k] for row in rows]) for k in range(count)]
-        return [torch.stack([torch.as_tensor(r[i]) for r in results]) for i in wanted]
+        key = tuple(wanted)
+        if key not in self._single:
+            self._single[key] = compile_values(self.graph, key)
+        one = self._single[key]
+        results = [one(*self._arguments([t[k] for t in tensors], [row[k] for row in rows])) for k in range(count)]
+        return [torch.stack([torch.as_tensor(v) for v in column]) for column in zip(*results, strict=True)]
 
-    def _one(self, tensors: Sequence[Tensor], scalars: Sequence[float]) -> tuple[Any, ...]:
+    def _arguments(self, tensors: Sequence[Tensor], scalars: Sequence[float]) -> Iterator[Any]:
+        """The arguments of one batch in the contract's order."""
         vectors, numbers = iter(tensors), iter(scalars)
-        return self._single(*[next(vectors) if is_tensor else next(numbers) for is_tensor in self._is_tensor])
+        return (next(vectors) if is_tensor else next(numbers) for is_tensor in self._is_tensor)
 
 
 _latest: Evaluator | None = None

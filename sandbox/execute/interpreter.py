@@ -15,7 +15,16 @@ from sandbox.graph.operations.parts.kernels import ByTypes, Context, Kernel
 from sandbox.graph.scalars import compute
 from sandbox.graph.types import Type
 
-__all__ = ["Context", "Kernel", "compile_loss", "compile_values", "context_of", "kernel_of", "tensor_kernel"]
+__all__ = [
+    "Context",
+    "Kernel",
+    "compile_loss",
+    "compile_values",
+    "context_of",
+    "kernel_of",
+    "needed_for",
+    "tensor_kernel",
+]
 
 
 def compile_loss(graph: LossGraph) -> Callable[..., Tensor]:
@@ -28,7 +37,10 @@ def compile_loss(graph: LossGraph) -> Callable[..., Tensor]:
 
 
 def compile_values(graph: VerifiedGraph, wanted: Sequence[int]) -> Callable[..., tuple[Any, ...]]:
-    """Like `compile_loss`, but returns the values of the nodes in `wanted`: the numeric tests examine intermediate values."""
+    """Like `compile_loss`, but returns the values of the nodes in `wanted`: the numeric tests examine intermediate values.
+
+    Only the nodes that these depend on are computed.
+    """
     return _program(graph, tuple(wanted), single=False)
 
 
@@ -39,8 +51,8 @@ def _program(graph: VerifiedGraph, wanted: tuple[int, ...], *, single: bool) -> 
     names = [a.name for a in contract.arguments]
     types = graph.types
     steps = [
-        (n.op, kernel_of(n.op, types[i], [types[a] for a in n.args]), n.args, n.attrs)
-        for i, n in enumerate(graph.nodes)
+        (i, n.op, kernel_of(n.op, types[i], [types[a] for a in n.args]), n.args, n.attrs)
+        for i, n in ((i, graph.nodes[i]) for i in needed_for(graph, wanted))
     ]
 
     def loss(*arguments: Any) -> Any:
@@ -48,15 +60,24 @@ def _program(graph: VerifiedGraph, wanted: tuple[int, ...], *, single: bool) -> 
             raise TypeError(f"the loss takes {len(names)} arguments ({', '.join(names)}), got {len(arguments)}")
         given = dict(zip(names, arguments, strict=True))
         context = context_of(contract.tensors, given)
-        values: list[Any] = []
-        for op, kernel, args, attrs in steps:
+        values: list[Any] = [None] * len(types)
+        for i, op, kernel, args, attrs in steps:
             if op == "input":
-                values.append(given[attrs["name"]])
+                values[i] = given[attrs["name"]]
             else:
-                values.append(kernel(context, attrs, *[values[a] for a in args]))
+                values[i] = kernel(context, attrs, *[values[a] for a in args])
         return values[wanted[0]] if single else tuple(values[i] for i in wanted)
 
     return loss
+
+
+def needed_for(graph: VerifiedGraph, wanted: Sequence[int]) -> list[int]:
+    """The nodes that must be computed for the values of `wanted`, in order of evaluation."""
+    needed = set(wanted)
+    for i in range(max(wanted, default=-1), -1, -1):
+        if i in needed:
+            needed.update(graph.nodes[i].args)
+    return sorted(needed)
 
 
 def context_of(tensors: Sequence[Argument], given: Mapping[str, Any]) -> Context:

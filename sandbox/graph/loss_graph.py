@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -58,7 +59,12 @@ class LossGraph:
 
     @staticmethod
     def from_json(text: str | bytes) -> VerifiedGraph:
-        """Parse and verify. Raises GraphError, and nothing else, for any text or bytes."""
+        """Parse and verify. Raises GraphError, and nothing else, for any text or bytes.
+
+        A text that this process verified or wrote a short time ago is not verified again.
+        """
+        if (known := _VERIFIED.get(text)) is not None:
+            return known
         data = _parse(text)
         if not isinstance(data, dict) or data.keys() != {"schema", "contract", "nodes", "output"}:
             raise GraphError("SBX210", "expected an object with schema, contract, nodes, output")
@@ -73,7 +79,9 @@ class LossGraph:
         if len(data["nodes"]) > MAX_NODES:
             raise GraphError("SBX213", f"the graph has {len(data['nodes'])} nodes, at most {MAX_NODES} are allowed")
         nodes = tuple(node_from_json(i, n) for i, n in enumerate(data["nodes"]))
-        return VerifiedGraph(data["contract"], nodes, data["output"])
+        graph = VerifiedGraph(data["contract"], nodes, data["output"])
+        _VERIFIED.keep(text, graph)
+        return graph
 
     def to_json(self) -> str:
         """Compact JSON without default values; equal graphs have equal text."""
@@ -124,6 +132,11 @@ class VerifiedGraph(LossGraph):
         object.__setattr__(self, "cost", sum(cost(*step, read) for step, read in zip(steps, numbers, strict=True)))
         self._check_price()
         self._check_result(contract)
+
+    def to_json(self) -> str:
+        """Compact JSON without default values; equal graphs have equal text."""
+        _VERIFIED.keep(self._json, self)
+        return self._json
 
     def __init_subclass__(cls) -> None:
         raise TypeError("VerifiedGraph has no subclasses: one could leave its check out")
@@ -187,6 +200,35 @@ class VerifiedGraph(LossGraph):
         )
 
 
+class _Verified:
+    """The last graphs that passed the checks in this process, by their text. Thread-safe.
+
+    Equal text gives an equal graph as long as the contract's record is the same object.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: dict[str | bytes, tuple[VerifiedGraph, Contract]] = {}
+        self._changing = threading.Lock()
+
+    def get(self, text: str | bytes) -> VerifiedGraph | None:
+        """The graph of this text, if it is known."""
+        graph, contract = self._known.get(text, (None, None))
+        return graph if graph is not None and CONTRACTS.get(graph.contract) is contract else None
+
+    def keep(self, text: str | bytes, graph: VerifiedGraph) -> None:
+        """Keep a graph, and forget the oldest."""
+        if (contract := CONTRACTS.get(graph.contract)) is not None:
+            with self._changing:
+                self._known.pop(text, None)
+                self._known[text] = graph, contract
+                if len(self._known) > self._most:
+                    del self._known[next(iter(self._known))]
+
+
+_VERIFIED = _Verified(32)
+
+
 def verify(graph: LossGraph) -> VerifiedGraph:
     """The graph as a VerifiedGraph; the same object, at no cost, if it is one. Raises GraphError."""
     return graph if isinstance(graph, VerifiedGraph) else VerifiedGraph(graph.contract, graph.nodes, graph.output)
@@ -219,10 +261,10 @@ def infer_types(contract: Contract, nodes: Sequence[Node], known: Sequence[Type]
         operation = _operation(node, i)
         try:
             operands = [types[a] for a in node.args]
-            if operation.attrs or operation.rule != "elementwise":
-                result = infer(operation, operands, node.attrs, contract)
-            else:
+            if _is_typed_by_operands(operation):
                 result = _elementwise(node.op, tuple(operands))
+            else:
+                result = infer(operation, operands, node.attrs, contract)
         except ShapeError as error:
             raise GraphError(error.code, str(error), i) from None
         types.append(_FRACTION if _is_fraction(nodes, node, result) else result)
@@ -231,8 +273,15 @@ def infer_types(contract: Contract, nodes: Sequence[Node], known: Sequence[Type]
 
 @lru_cache(maxsize=4096)
 def _elementwise(name: str, operands: tuple[Type, ...]) -> Type:
-    """As `infer` for an operation of this rule without attributes, whose result depends on the types only. Raises ShapeError."""
+    """As `infer` for an operation whose result depends on the operands' types only. Raises ShapeError."""
     return infer(OPERATIONS[name], operands, {}, PREFERENCE)  # any contract does: the rule does not read it
+
+
+def _is_typed_by_operands(operation: Operation) -> bool:
+    """Whether neither the attributes nor the contract decide about the result's type."""
+    return operation.rule == "elementwise" and (
+        not operation.attrs or (operation.check is None and operation.result not in ("cast", "const", "input"))
+    )
 
 
 def _constants(nodes: Sequence[Node], types: Sequence[Type]) -> Mapping[int, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from random import Random
 
 from sandbox.contracts.contract import contract_named
-from sandbox.graph.loss_graph import LossGraph, VerifiedGraph, infer_types
+from sandbox.graph.loss_graph import LossGraph, VerifiedGraph, infer_types, prune
 from sandbox.graph.nodes import Node, make_node
 from sandbox.graph.types import Type
 
@@ -61,6 +61,10 @@ class Builder:
     def finish(self, output: Value) -> VerifiedGraph:
         """The verified graph that computes `output`, without unused nodes. Raises GraphError."""
         return VerifiedGraph.from_nodes(self.contract, self._nodes, output.index)
+
+    def unverified(self, output: Value) -> LossGraph:
+        """The graph that computes `output`, without unused nodes. It is not verified yet."""
+        return prune(LossGraph(self.contract, tuple(self._nodes), output.index))
 
     def type_of(self, value: Value) -> Type:
         """Type and symbolic shape of `value`. Raises GraphError if it is ill-typed."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from operator import itemgetter
 from random import Random
 
 from evo.proposing.genetic.builder import Builder, Value, log_uniform, rounded, uniform
 from evo.proposing.genetic.grammars.grammar import grammar_of
 from evo.proposing.genetic.proposal import GeneticProposal, Parent, named, stem
-from evo.proposing.genetic.structure import Anatomy, Use, edited, exchanged, with_inputs
-from sandbox.graph.loss_graph import VerifiedGraph
+from evo.proposing.genetic.structure import Anatomy, Use, edited, exchanged, replaced_by_operand, with_inputs
+from sandbox.graph.loss_graph import VerifiedGraph, verify
 from sandbox.graph.nodes import GraphError, Node
 from sandbox.graph.operations import OPERATIONS, relatives
 
@@ -297,14 +296,14 @@ def _simplify(rng: Random, graph: VerifiedGraph) -> Change | None:
     found = []
     sides = _sides(graph)
     for use in rng.sample(sides, min(len(sides), 8)):
-        change = exchanged(graph, use.node, itemgetter(use.position))
+        change = replaced_by_operand(graph, use)
         if change.operations < graph.operations and Anatomy(change).pulled >= Anatomy(graph).pulled:
             found.append((use, change))
     if not found:
         return None
     use, change = rng.choices(found, [graph.operations - c.operations for _, c in found])[0]
     words = f"kept one operand of its {graph.nodes[use.node].op} ({graph.operations} to {change.operations} operations)"
-    return change, words, "simpler"
+    return verify(change), words, "simpler"
 
 
 def _sides(graph: VerifiedGraph) -> list[Use]:

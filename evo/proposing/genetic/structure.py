@@ -8,7 +8,7 @@ from functools import cached_property
 
 from evo.proposing.genetic.builder import Builder, Value
 from sandbox.contracts.contract import contract_named
-from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.loss_graph import LossGraph, VerifiedGraph
 from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS
 
@@ -25,7 +25,7 @@ class Use:
 class Anatomy:
     """A graph with properties derived from its structure, each in linear time."""
 
-    graph: VerifiedGraph
+    graph: LossGraph
 
     @cached_property
     def uses(self) -> dict[int, list[Use]]:
@@ -167,6 +167,17 @@ def exchanged(graph: VerifiedGraph, at: int, make: Callable[[Sequence[Value]], V
         )
         values.append(made)
     return builder.finish(values[graph.output])
+
+
+def replaced_by_operand(graph: VerifiedGraph, use: Use) -> LossGraph:
+    """The graph with a node replaced by one of its operands. It is not verified yet."""
+    builder = Builder(graph.contract)
+    values: list[Value] = []
+    for i, node in enumerate(graph.nodes):
+        operands = tuple(values[a].index for a in node.args)
+        own = i == use.node
+        values.append(values[node.args[use.position]] if own else builder.append(Node(node.op, operands, node.attrs)))
+    return builder.unverified(values[graph.output])
 
 
 def with_inputs(builder: Builder, graph: VerifiedGraph, inputs: Mapping[str, Value]) -> Value:

@@ -37,7 +37,7 @@ def due_study(population: Population, step: int, settings: SelectionSettings, pa
             continue
         begun = {(of, loss) for of, loss in population.studies.values()}
         for id in _promising(population, settings):
-            if (operator, id) not in begun and _applies(operator, population.graph(id, past)):
+            if (operator, id) not in begun and _applies(operator, population.losses.graph(id, past)):
                 return Choice(operator, island, (id,), 0.0, STUDY)
     return None
 

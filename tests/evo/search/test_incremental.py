@@ -16,10 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analysis import stats
-from archive.records import Origin, Role
+from archive.query import Reader
+from archive.records import EventKind, Origin, Role
 from evo.search.individuals import Tally, differences
 from evo.search.operators import role_of
-from evo.search.population import Population
+from evo.search.population import LATEST_FAILED, Population
 from evo.search.selection.columns import Members
 from evo.search.selection.grid import gap
 from evo.search.selection.members import Member, ProposerArm, SelectionSettings
@@ -65,7 +66,9 @@ def tally(population: Population) -> Tally:
     )
 
 
-def check(population: Population) -> None:
+def check(population: Population, reader: Reader) -> None:
+    failures = reader.as_of(population.seen).events(kind=EventKind.PROPOSAL_FAILED)
+    assert [*population.failed_requests] == [event.proposal_id for event in failures[-LATEST_FAILED:]]
     assert [*population.members] == recomputed(population)
     from_scratch = Members.of(recomputed(population))
     for column in ("id", "usable", "fitness", "error", "uses", "parents"):
@@ -102,6 +105,10 @@ class Story:
         parents = self.data.draw(st.lists(st.sampled_from(self.accepted), max_size=2, unique=True))
         self.waiting.append(self.run.bred(self.step, operator, parents, island=self.step % 2))
 
+    def failure(self) -> None:
+        self.step += 1
+        self.run.archive.fail_proposal(self.run.replied(self.step), "no loss")
+
     def verdict(self) -> None:
         if self.waiting:
             candidate = self.waiting.pop(self.data.draw(st.integers(0, len(self.waiting) - 1)))
@@ -132,9 +139,9 @@ def test_the_state_after_any_events_is_that_of_a_recomputation(data: st.DataObje
     with tempfile.TemporaryDirectory() as folder, history(Path(folder)) as run:
         story, live = Story(run, data), Population(run.config, run.info, 1)
         story.begin()
-        often = [story.proposal, story.verdict, story.result, story.result, story.result]
+        often = [story.proposal, story.failure, story.verdict, story.result, story.result, story.result]
         for what in data.draw(st.lists(st.sampled_from(often), min_size=10, max_size=60)):
             what()
             live.advance(run.reader)
-        check(live)
-        check(run.population())
+        check(live, run.reader)
+        check(run.population(), run.reader)

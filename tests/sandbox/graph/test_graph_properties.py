@@ -15,6 +15,7 @@ from random_graphs import random_graph
 
 from sandbox import known
 from sandbox.contracts.contract import contract_named
+from sandbox.execute import batched
 from sandbox.execute.evaluate import FAILURES, CannotCompute, Evaluator, Points
 from sandbox.execute.interpreter import compile_loss, compile_values
 from sandbox.graph.dataflow import is_pointwise
@@ -227,3 +228,22 @@ def test_depth_is_refused(frame: str, depth: int) -> None:
     for nested in ("[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth):
         with pytest.raises(GraphError):
             LossGraph.from_json(frame.format(nested))
+
+
+@pytest.mark.parametrize("name", known.names("preference"))
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_batches_as_rows_give_what_vmap_gives(name: str, dtype: torch.dtype) -> None:
+    graph = known.graph(name)
+    attrs = batched._attrs_by_rows(graph)
+    if attrs is None:
+        pytest.skip("the loss has other shapes than vectors, or other operations")
+    random = torch.Generator().manual_seed(0)
+    pairs = [-100 * torch.rand(5, 7, dtype=dtype, generator=random) - 1 for _ in range(4)]
+    betas = [[0.05, 0.1, 0.3, 1.0, 2.0]]
+    seen = []
+    for program in (batched._mapped(graph), batched._by_rows(graph, attrs)):
+        tensors = [pair.clone().requires_grad_() for pair in pairs]
+        *values, loss = program((*range(len(graph.nodes)), graph.output), tensors, betas)
+        gradients = torch.autograd.grad(loss.sum(), tensors, allow_unused=True)
+        seen.append([*values, loss, *(torch.zeros(()) if g is None else g for g in gradients)])
+    assert all(a.shape == b.shape and torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(*seen, strict=True))

@@ -14,11 +14,14 @@ import pytest
 import torch
 
 from sandbox import known
+from sandbox.contracts import contract
+from sandbox.contracts.contract import PREFERENCE
 from sandbox.execute.batched import compile_stacked
 from sandbox.execute.evaluate import Evaluator
 from sandbox.execute.interpreter import compile_loss, compile_values
 from sandbox.graph import GraphError, LossGraph, VerifiedGraph, verify
 from sandbox.graph.dataflow import is_pointwise
+from sandbox.graph.loss_graph import _Verified
 from sandbox.graph.nodes import Node, make_node
 from sandbox.graph.printers import to_python, to_trl
 from sandbox.identity.compare import canonical_hash, fingerprint, same_loss
@@ -58,6 +61,22 @@ def test_a_verified_graph_cannot_be_changed() -> None:
         DPO.output = 0  # type: ignore[misc]
     with pytest.raises(GraphError):
         replace(DPO, output=len(DPO.nodes))
+
+
+def test_a_text_is_verified_once_in_a_row_as_long_as_its_contract_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = DPO.to_json() + " "
+    first = LossGraph.from_json(text)
+    assert LossGraph.from_json(text) is first and first == DPO
+    monkeypatch.setitem(contract._REGISTERED, "preference", replace(PREFERENCE))
+    again = LossGraph.from_json(text)
+    assert again is not first and again == first and again.types == first.types
+
+
+def test_the_last_verified_texts_are_kept_and_no_others() -> None:
+    kept = _Verified(2)
+    for text in "abca":
+        kept.keep(text, DPO)
+    assert [kept.get(text) for text in "abc"] == [DPO, None, DPO]
 
 
 def test_an_edited_pickle_is_verified_when_it_is_loaded() -> None:

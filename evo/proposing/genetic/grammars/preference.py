@@ -156,7 +156,7 @@ def _easy_first(rng: Random, b: Builder) -> Piece:
 
 
 def _gate(rng: Random, b: Builder) -> Piece:
-    """More weight where a difference or sum of log-probabilities is large, or where it is small: labels are not equally reliable."""
+    """More weight where a difference or sum of log-probabilities is large, or small: labels may differ in reliability."""
     name, signal = rng.choice(_SIGNALS)
     a, floor = log_uniform(rng, 0.05, 1.5) * (1 if rng.random() < 0.5 else -1), uniform(rng, 0.0, 0.3)
     value = floor + (a * signal(b)).sigmoid()
@@ -190,7 +190,7 @@ _SIGNALS: tuple[tuple[str, Callable[[Builder], Value]], ...] = (
     ("the pair's log-probability under the reference less its batch mean", _usual(_REFERENCE)),
     ("the pair's log-probability under the policy less its batch mean", _usual(_POLICY)),
 )
-"""What a gate may look at, in words and as a value of several nats: difference and sum of the two log-probabilities, of either model."""
+"""What a gate may look at, in words and as a value of several nats: difference and sum of either model's log-probabilities."""
 
 
 def _agreement(rng: Random, b: Builder) -> Piece:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations, product
 from typing import Final, NamedTuple
 
@@ -115,6 +115,11 @@ class Forms:
     values: Sequence[Value]
     curved: Sequence[bool]
     follows: Sequence[bool]
+    scaled: Sequence[bool]
+    """For each node, whether it depends on beta."""
+    changes: Sequence[bool]
+    """For each node, whether `keyed` holds for its value."""
+    _deciding: dict[Site, Value] = field(default_factory=dict)
 
     def keyed(self, value: Value) -> bool:
         """Whether the value changes along shifts, other than in steps."""
@@ -126,6 +131,11 @@ class Forms:
 
     def deciding(self, site: Site) -> Value:
         """The forms of the quantity that decides at a site."""
+        if site not in self._deciding:
+            self._deciding[site] = self._derived(site)
+        return self._deciding[site]
+
+    def _derived(self, site: Site) -> Value:
         left = self.values[site.left]
         if site.axis is not None:
             return _distinct(a.plus(b.times(-1.0)) for a, b in combinations(left, 2))
@@ -137,13 +147,13 @@ def forms_of(graph: VerifiedGraph, beta: float, known: Forms | None = None) -> F
     """The forms of all values of a preference loss at this beta. `known` are those at another beta: from them come the values that
     do not depend on beta."""
     tensors = [a.name for a in contract_named(graph.contract).tensors]
-    made, scaled = _Maker(graph, tensors, beta), reads_scalar(graph)
+    made, scaled = _Maker(graph, tensors, beta), reads_scalar(graph) if known is None else known.scaled
     for i, node in enumerate(graph.nodes):
         if known is not None and not scaled[i]:
             made.take(i, known)
         else:
             made.add(i, node)
-    return Forms(graph, made.values, made.curved, made.follows)
+    return Forms(graph, made.values, made.curved, made.follows, scaled, made.keyed)
 
 
 def reads_scalar(graph: VerifiedGraph) -> list[bool]:
@@ -182,7 +192,7 @@ class _Maker:
         self.values.append(known.values[i])
         self.curved.append(known.curved[i])
         self.follows.append(known.follows[i])
-        self.keyed.append(self._keyed(known.values[i]))
+        self.keyed.append(known.changes[i])
 
     def add(self, i: int, node: Node) -> None:
         """Derive the form of one more node."""

@@ -80,6 +80,9 @@ class _Search:
         self.evaluator, self.graph, self.rng, self.describe = evaluator, evaluator.graph, rng, describe
         self.sites = sites(self.graph)
         self._forms: dict[float, Forms] = {}
+        self._keyed_sites: dict[Forms, list[Site]] = {}
+        self._troubles: dict[Forms, str] = {}
+        self._found_degrees: dict[tuple[bool, ...], int] = {}
 
     def forms(self, beta: float) -> Forms:
         """The forms of the loss's values at this beta."""
@@ -100,7 +103,12 @@ class _Search:
         return next((i for i in found if forms.keyed(forms.values[self.graph.nodes[i].args[0]])), None)
 
     def _keyed(self, forms: Forms) -> list[Site]:
-        return [s for s in self.sites if any(forms.follows[n] for n in (s.left, s.right) if n is not None)]
+        """The sites whose quantity may change along shifts."""
+        if forms not in self._keyed_sites:
+            self._keyed_sites[forms] = [
+                s for s in self.sites if forms.follows[s.left] or (s.right is not None and forms.follows[s.right])
+            ]
+        return self._keyed_sites[forms]
 
     def straight(self, betas: Sequence[float]) -> list[Finding]:
         """Findings that follow from the linear forms."""
@@ -170,14 +178,37 @@ class _Search:
 
     def _arithmetic(self, forms: Forms) -> str:
         """How sums and products alone can single out values, as the end of a sentence; "" if they cannot."""
-        deciding = (forms.deciding(site) for site in self._keyed(forms))
-        linear = [v for value in (*forms.values, *deciding) for v in value if any(v.shift) or forms.bent(v)]
+        if forms not in self._troubles:
+            # If there is none at another beta, values that do not depend on beta have none at this one.
+            spared = "" in self._troubles.values()
+            self._troubles[forms] = self._trouble(forms, forms.scaled if spared else [True] * len(forms.scaled))
+        return self._troubles[forms]
+
+    def _trouble(self, forms: Forms, looked_at: Sequence[bool]) -> str:
+        """As `_arithmetic`, in the values of the nodes that are `looked_at`, and in the quantities of sites that read one."""
+        own = (
+            value
+            for value, asked, changes in zip(forms.values, looked_at, forms.changes, strict=True)
+            if asked and changes
+        )
+        deciding = (
+            forms.deciding(site)
+            for site in self._keyed(forms)
+            if looked_at[site.left] or (site.right is not None and looked_at[site.right])
+        )
+        linear = [v for value in (*own, *deciding) for v in value if any(v.shift) or forms.bent(v)]
         if any(not v.finite for v in linear):
             return "overflows"
         if any(v.size == math.inf or v.size * 2.0**-24 > _RESOLUTION * max(map(abs, v.shift)) > 0 for v in linear):
             return "is rounded: a constant is added that is too large for float32"
-        degree = max(degrees(self.graph, forms.follows))
+        degree = self._degree(tuple(forms.follows))
         return f"is part of a polynomial of degree {degree}" if degree > _PLAIN_DEGREE else ""
+
+    def _degree(self, follows: tuple[bool, ...]) -> int:
+        """The largest degree of the loss's values as polynomials through the nodes that follow shifts."""
+        if follows not in self._found_degrees:
+            self._found_degrees[follows] = max(degrees(self.graph, follows))
+        return self._found_degrees[follows]
 
     def _edges(self, beta: float) -> list[Edge]:
         forms = self.forms(beta)
