@@ -31,7 +31,7 @@ def recorded(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         run.archive.fail_proposal(run.replied(6), "prose")
         run.failed(run.accepted(run.bred(7), known.graph("focal")))
         return tuple(  # type: ignore[return-value]
-            bench_prompts.figures_of(arm, list(bench_prompts.answers(run.reader, chat=arm == "paper")))
+            bench_prompts.figures_of(arm, [list(bench_prompts.answers(run.reader, chat=arm == "paper"))])
             for arm in ("json", "paper")
         )
 
@@ -48,6 +48,14 @@ def test_shares_of_useful_replies(tmp_path: Path) -> None:
         "paper, all": "2 of 7",
     }
     assert "1 does not train, 1 duplicate, 1 no loss, 1 refused, 1 training failed, 2 useful" in ours["json, all"].note
+
+
+def test_campaigns_of_one_arm_are_counted_together_each_with_its_own_repairs() -> None:
+    useful, refused = (bench_prompts.Answered(1, what == "useful", None, what, what) for what in ("useful", "refused"))
+    repair = bench_prompts.Answered(2, True, 1, "useful", "useful")
+    figures = bench_prompts.figures_of("small", [[useful], [refused, repair], [refused]])
+    assert [figure.note.partition(",")[0] for figure in figures.values()] == ["1 of 3", "2 of 3", "2 of 4"]
+    assert figures["small, all"].note.endswith("1 different useful losses")
 
 
 def test_the_templates_of_the_paper_s_form_are_usable(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from analysis.snapshot import Snapshot
 from analysis.steering import shown_value
 from analysis.wording import columns, display_name, notes_on
 from archive.query import Reader
-from archive.records import PERSON, STUDIES, CandidateRow, Curves, EvaluationRow, ProposalRow, ProposalState
+from archive.records import PERSON, STUDIES, SUMMARISE, CandidateRow, Curves, EvaluationRow, ProposalRow, ProposalState
 from evo.config.proposer_settings import BUILTIN
 from evo.config.rundir import NotInRun, RunDir
 from fitness.training.curves import thinned
@@ -192,6 +192,8 @@ def _outcome(snapshot: Snapshot, proposal: ProposalRow) -> str:
             ended = "cut off" if study else "the call failed"
             what = ended if proposal.reply is None else "no loss in the reply"
             return f"{what}: {one_line(proposal.error or '', 400)}"
+    if proposal.operator == SUMMARISE:
+        return "a summary, which later prompts show"
     made = _made(snapshot, proposal)
     return f"candidate {made}" if made else "reply received, not parsed yet"
 
