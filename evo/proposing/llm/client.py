@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol
 
-from evo.proposing.llm.wire import format_after, response_format
+from evo.proposing.llm.wire import format_after, response_format, without_form
 from evo.proposing.reply.reply import ReplyFormat
 from fitness.chat.client import ask_async, async_client
 from fitness.chat.costs import Usage
@@ -196,7 +196,7 @@ class LLMClient:
         endpoint, where = self.endpoint, self.endpoint.where
         began = time.monotonic()
         request = request_arguments(
-            endpoint, messages, conceded, temperature=temperature, seed=seed,
+            without_form(endpoint) if plain else endpoint, messages, conceded, temperature=temperature, seed=seed,
             response_format=None if plain or self._wanted is ReplyFormat.FENCED else response_format(self._wanted),
         )  # fmt: skip
         content, content_type = await ask_async(self._sdk, endpoint, request)
