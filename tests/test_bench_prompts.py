@@ -65,3 +65,20 @@ def test_the_templates_of_the_paper_s_form_are_usable(tmp_path: Path) -> None:
     for name, text in bench_prompts.PAPER.items():
         (tmp_path / name).write_text(text)
     assert checked(Templates.of(tmp_path)).version
+
+
+def test_the_recipe_for_small_models_has_short_prompts_and_a_grammar_of_its_contract() -> None:
+    from evo.config.schema import load_config
+    from evo.proposing.briefing import checked
+    from evo.proposing.prompting import Briefing, ParentView, TaskView, Templates, render
+    from evo.proposing.reply.reply import ReplyFormat
+    from fitness.chat.request import tokens_bound
+    from sandbox.contracts.contract import PREFERENCE
+
+    recipe = load_config(bench_prompts.RECIPE)
+    parent = ParentView(known.load("dpo").source, "dpo")
+    for operator in ("explore", "refine", "combine", "repair"):
+        briefing = Briefing(PREFERENCE, TaskView("sentiment", "reward"), (parent, parent))
+        messages = render(operator, briefing, ReplyFormat(recipe.llm.reply), checked(Templates.of(recipe.prompt.templates)))
+        assert tokens_bound(messages) < 1100
+    assert f"def my_loss({PREFERENCE.signature}):" in recipe.llm.extra_body["grammar"]

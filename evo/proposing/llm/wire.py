@@ -47,8 +47,6 @@ def response_format(form: ReplyFormat) -> Mapping[str, Any]:
 FORMS = frozenset(
     {"grammar", "json_schema", "guided_json", "guided_grammar", "guided_regex", "guided_choice", "structured_outputs"}
 )
-    {"grammar", "json_schema", "guided_json", "guided_grammar", "guided_regex", "guided_choice", "structured_outputs"}
-)
 """Fields of llama.cpp, vLLM and SGLang that enforce a form of the reply."""
 
 
