@@ -79,6 +79,8 @@ def test_the_recipe_for_small_models_has_short_prompts_and_a_grammar_of_its_cont
     parent = ParentView(known.load("dpo").source, "dpo")
     for operator in ("explore", "refine", "combine", "repair"):
         briefing = Briefing(PREFERENCE, TaskView("sentiment", "reward"), (parent, parent))
-        messages = render(operator, briefing, ReplyFormat(recipe.llm.reply), checked(Templates.of(recipe.prompt.templates)))
+        messages = render(
+            operator, briefing, ReplyFormat(recipe.llm.reply), checked(Templates.of(recipe.prompt.templates))
+        )
         assert tokens_bound(messages) < 1100
     assert f"def my_loss({PREFERENCE.signature}):" in recipe.llm.extra_body["grammar"]

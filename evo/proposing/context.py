@@ -98,8 +98,8 @@ def context_of(
     best = tuple(telling.tried(population.individuals[id]) for id in top)
     if operator == SUMMARISE:
         latest = tuple(map(telling.tried, telling.newest(MOST_SUMMARISED)))
-        found = Context(facts, population.baseline_name or "", best=best, tried=latest, summary=population.summary)
-        return replace(found, where=tuple(telling.where))
+        material = Context(facts, population.baseline_name or "", best=best, tried=latest, summary=population.summary)
+        return replace(material, where=tuple(telling.where))
     explores = BY_NAME[operator].role is Role.EXPLORED_FROM
     children = telling.latest(operator) if explores else telling.children(parents)
     children = [i for i in children if i.id not in parents]  # these are shown in full

@@ -254,7 +254,7 @@ class Population:
     def _failed(self, event: EventRow, reader: Rows) -> None:
         assert event.proposal_id is not None
         row = reader.proposal(event.proposal_id)
-        if row.operator != SUMMARISE and (ends_step(event) or (row.reply is not None and row.operator not in STUDIES)):
+        if ends_step(event) or (row.reply is not None and row.operator not in STUDIES):
             self._tally += Tally(unusable=1)
             self.members.replies.lose(row, len(self.members))
 
