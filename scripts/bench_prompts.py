@@ -67,7 +67,7 @@ LEAST_MARGIN = 0.1
 TRAINING = (
     "fitness.epochs=1", "fitness.samples=64", "ladder.finalists=0", "ladder.finalist_seeds=1", "ladder.contenders=0",
     "ladder.baseline_betas=[]",
-    "pictures=false", "workers=1", "search.in_flight=1", "search.islands=1", "budget.tokens=unlimited",
+    "pictures=false", "workers=1", "search.islands=1", "budget.tokens=unlimited", "timeout_seconds=7200",
 )  # fmt: skip
 
 PAPER = {
@@ -148,7 +148,7 @@ def run_campaign(arm: str, folder: Path, seed: int, replies: int, options: argpa
     settings = [
         *TRAINING, f"llm.base_url={options.endpoint}", f"llm.model={options.model}", f"llm.temperatures=[{options.temperature}]",
         f"llm.max_tokens={options.max_tokens}", f"llm.timeout_seconds={options.timeout}", f"budget.proposals={replies}",
-        f"seed={seed}",
+        f"seed={seed}", f"search.in_flight={options.in_flight}",
     ]  # fmt: skip
     form = ReplyFormat.JSON if arm == "paper" else arm.removeprefix(SMALL).removeprefix("-")
     settings += [f"llm.reply={form}"] * bool(form)
@@ -328,6 +328,7 @@ def main() -> None:
     parser.add_argument(
         "--runs", type=int, default=1, metavar="N", help="campaigns of an arm, which share its replies (1)"
     )
+    parser.add_argument("--in-flight", type=int, default=1, metavar="N", help="proposals of a campaign in progress (1)")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=["paper", *ReplyFormat])
     parser.add_argument("--temperature", type=float, default=0.8)
     parser.add_argument("--max-tokens", type=int, default=1000, help="of a reply (1000)")
