@@ -40,6 +40,10 @@ PERSON = "person"
 """Proposer of a loss that a person gave to the run, and author of the events of `evopo pin` and its like."""
 INJECT = "inject"
 """Operator of such a loss. It has no parents."""
+SUMMARISE = "summarise"
+"""Operator of a request for a summary of the results so far, whose reply holds no loss. It has no parents."""
+ASIDE = STUDIES | {SUMMARISE}
+"""Operators of fixed steps, which no bandit draws, and whose steps may well bring no loss."""
 
 
 class Role(StrEnum):

@@ -10,6 +10,8 @@ Each arm is a campaign on `sentiment` with short trainings, with the same model,
     json     evopo's prompts, one JSON object that the endpoint enforces
     lines    the same with the code as a list of lines
     fenced   evopo's prompts, a code block, nothing enforced
+    small    the settings for small models, `recipes/small-model.yaml`: short prompts, and the form of the reply that it names
+    small-json, small-lines, small-fenced    the same with another form
 
 A reply is of use if the sandbox accepts its loss, the loss is no duplicate of any earlier one of its arm (the known losses
 included), and a training with it raises the mean margin of unseen pairs by at least a tenth of what the baseline's does.
@@ -19,6 +21,10 @@ included), and a training with it raises the mean margin of unseen pairs by at l
     all           useful among all replies, repairs included
 
 In the paper's form, a reply after an error is the repair of the one before it. The interval is Wilson's, 95 %.
+
+With `--runs N`, an arm is N campaigns with seeds of their own, which share its replies and run at the same time: a server with as
+many slots decodes their replies together, and the shares do not hang on one conversation or one start. A loss is new if its own
+campaign does not have it yet; how many different ones an arm found in all is told too.
 
 Results are the archives in `--out`. The same command continues an interrupted benchmark; nothing is requested twice.
 `--first-token` also measures the seconds to a reply of one token, with a prompt whose beginning the server has in its cache and
@@ -34,7 +40,9 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -51,13 +59,15 @@ from evo.search.operators import role_of
 from sandbox.verdicts.verdict import VerdictStatus
 
 ROOT = Path(__file__).resolve().parent.parent
-ARMS = ("paper", *ReplyFormat)
+SMALL = "small"
+ARMS = ("paper", *ReplyFormat, SMALL, *(f"{SMALL}-{form}" for form in ReplyFormat))
+RECIPE = ROOT / "recipes" / "small-model.yaml"
 LEAST_MARGIN = 0.1
 """Margin of a useful loss as a fraction of the baseline's, in the same training."""
 TRAINING = (
     "fitness.epochs=1", "fitness.samples=64", "ladder.finalists=0", "ladder.finalist_seeds=1", "ladder.contenders=0",
     "ladder.baseline_betas=[]",
-    "pictures=false", "workers=1", "search.in_flight=1", "search.islands=1", "budget.tokens=unlimited",
+    "pictures=false", "workers=1", "search.islands=1", "budget.tokens=unlimited", "timeout_seconds=7200",
 )  # fmt: skip
 
 PAPER = {
@@ -107,46 +117,79 @@ Please generate the next one.
 
 @dataclass(frozen=True)
 class Answered:
-    """One reply of an arm. `repairs`: the step whose loss it repairs, None if it repairs nothing."""
+    """One reply of a campaign. `repairs`: the step whose loss it repairs, None if it repairs nothing."""
 
     step: int
     useful: bool
     repairs: int | None
     outcome: str
+    digest: str = ""
+    """Canonical hash of the loss, if the sandbox accepted it."""
+
+
+def campaigns_of(arm: str, options: argparse.Namespace) -> list[tuple[Path, int, int]]:
+    """The campaigns of an arm: folder, seed, number of replies."""
+    if options.runs == 1:
+        return [(options.out / arm, options.seed, options.replies)]
+    each, more = divmod(options.replies, options.runs)
+    return [(options.out / f"{arm}-{n + 1}", options.seed + n, each + (n < more)) for n in range(options.runs)]
 
 
 def run_arm(arm: str, options: argparse.Namespace) -> None:
-    """Run or continue the arm's campaign until it has its replies. A session that an error ends is continued while it gets on."""
-    folder = options.out / arm
+    """Run or continue the arm's campaigns, at the same time, until they have their replies."""
+    campaigns = campaigns_of(arm, options)
+    with ThreadPoolExecutor(len(campaigns)) as pool:
+        for ended in [pool.submit(run_campaign, arm, *campaign, options) for campaign in campaigns]:
+            ended.result()
+
+
+def run_campaign(arm: str, folder: Path, seed: int, replies: int, options: argparse.Namespace) -> None:
+    """Run or continue a campaign until it has its replies. A session that an error ends is continued while it gets on."""
     settings = [
         *TRAINING, f"llm.base_url={options.endpoint}", f"llm.model={options.model}", f"llm.temperatures=[{options.temperature}]",
-        f"llm.max_tokens={options.max_tokens}", f"llm.timeout_seconds={options.timeout}", f"budget.proposals={options.replies}",
-        f"seed={options.seed}", f"llm.reply={ReplyFormat.JSON if arm == 'paper' else arm}",
+        f"llm.max_tokens={options.max_tokens}", f"llm.timeout_seconds={options.timeout}", f"budget.proposals={replies}",
+        f"seed={seed}", f"search.in_flight={options.in_flight}",
     ]  # fmt: skip
+    form = ReplyFormat.JSON if arm == "paper" else arm.removeprefix(SMALL).removeprefix("-")
+    settings += [f"llm.reply={form}"] * bool(form)
     if arm == "paper":
         templates = options.out / "paper_templates"
         templates.mkdir(parents=True, exist_ok=True)
         for name, text in PAPER.items():
             (templates / name).write_text(text, "utf-8")
         settings += ["search.mode=chat", f"prompt.templates={templates.resolve()}"]
-    command = [sys.executable, "-m", "evo", "run", "--dir", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "evo",
+        "run",
+        *([str(RECIPE)] if arm.startswith(SMALL) else []),
+        "--dir",
+        str(folder),
+    ]
     command += [part for setting in settings for part in ("--set", setting)]
-    while (before := answered_steps(folder)) < options.replies:
+    while (before := answered_steps(folder)) < replies:
         code = subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=False).returncode
         if code not in (0, 1) or (code and answered_steps(folder) == before):
-            sys.exit(f"the campaign of arm {arm} ended with exit code {code}; the same command continues")
+            raise SystemExit(f"the campaign in {folder} ended with exit code {code}; the same command continues")
 
 
 def answered_steps(folder: Path) -> int:
-    """Number of steps of an arm with a reply."""
+    """Number of steps of a campaign with a reply."""
     if not (folder / "archive.db").exists():
         return 0
     with Reader.open(folder / "archive.db") as reader:
         return len({p.step for p in reader.proposals() if p.reply is not None})
 
 
+def answers_in(folder: Path, *, chat: bool) -> list[Answered]:
+    """The replies of the campaign in a folder."""
+    with Reader.open(folder / "archive.db") as reader:
+        return list(answers(reader, chat=chat))
+
+
 def answers(reader: Reader, *, chat: bool) -> Iterator[Answered]:
-    """The replies of an arm in order."""
+    """The replies of a campaign in order."""
     born = {c.proposal_id: c for c in reader.candidates() if c.proposal_id is not None}
     step_of = {c.id: reader.proposal(c.proposal_id).step for c in born.values() if c.proposal_id is not None}
     needed = LEAST_MARGIN * _baseline_margin(reader)
@@ -154,15 +197,16 @@ def answers(reader: Reader, *, chat: bool) -> Iterator[Answered]:
     for proposal in reader.proposals():
         if proposal.reply is None:
             continue
-        outcome = _outcome(reader, born.get(proposal.id), needed)
-        repairs = failed if chat else _repaired(reader, proposal, born.get(proposal.id), step_of)
-        yield Answered(proposal.step, outcome == "useful", repairs, outcome)
+        candidate = born.get(proposal.id)
+        outcome = _outcome(reader, candidate, needed)
+        repairs = failed if chat else _repaired(proposal, step_of)
+        verdict = reader.verdict(candidate.id) if candidate else None
+        digest = (verdict.hash if verdict else None) or ""
+        yield Answered(proposal.step, outcome == "useful", repairs, outcome, digest)
         failed = proposal.step if outcome in ("no loss", "refused") else None
 
 
-def _repaired(
-    reader: Reader, proposal: ProposalRow, candidate: CandidateRow | None, step_of: Mapping[int, int]
-) -> int | None:
+def _repaired(proposal: ProposalRow, step_of: Mapping[int, int]) -> int | None:
     """The step of the loss that a reply repairs; None if it is no repair."""
     if role_of(proposal.operator) is not Role.REPAIRED:
         return None
@@ -194,20 +238,33 @@ def _baseline_margin(reader: Reader) -> float:
     return margins[0] if margins else 0.0
 
 
-def figures_of(arm: str, found: Sequence[Answered]) -> dict[str, Figure]:
+def figures_of(arm: str, campaigns: Sequence[Sequence[Answered]]) -> dict[str, Figure]:
     """The shares of an arm, with the outcomes of its replies as a note."""
-    tries = [one for one in found if one.repairs is None]
-    mended = {one.repairs for one in found if one.repairs is not None and one.useful}
-    if arm == "paper":  # a conversation may need several replies for one repair
-        mended |= {one.repairs for one in found if one.repairs is not None and _chain_ends_well(one, found)}
-    late = [one.useful or one.step in mended for one in tries]
-    outcomes = ", ".join(
-        f"{sum(one.outcome == what for one in found)} {what}" for what in sorted({one.outcome for one in found})
-    )
+    everything = [one for found in campaigns for one in found]
+    tries = [one for one in everything if one.repairs is None]
+    late = [
+        one.useful or one.step in mended
+        for found in campaigns
+        for mended in [_mended(found, chat=arm == "paper")]
+        for one in found
+        if one.repairs is None
+    ]
+    counts = Counter(one.outcome for one in everything)
+    different = len({one.digest for one in everything if one.useful})
+    outcomes = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
     return {
         f"{arm}, first try": _share([one.useful for one in tries]),
         f"{arm}, after repair": _share(late),
-        f"{arm}, all": _share([one.useful for one in found], outcomes),
+        f"{arm}, all": _share([one.useful for one in everything], f"{outcomes}; {different} different useful losses"),
+    }
+
+
+def _mended(found: Sequence[Answered], *, chat: bool) -> set[int | None]:
+    """The steps of a campaign whose repair is useful. A conversation may need several replies for one repair."""
+    return {
+        one.repairs
+        for one in found
+        if one.repairs is not None and (one.useful or (chat and _chain_ends_well(one, found)))
     }
 
 
@@ -268,7 +325,11 @@ def main() -> None:
     parser.add_argument("--endpoint", required=True, help="base URL of an OpenAI-compatible endpoint")
     parser.add_argument("--model", required=True)
     parser.add_argument("--replies", type=int, default=40, metavar="N", help="replies per arm (40)")
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument(
+        "--runs", type=int, default=1, metavar="N", help="campaigns of an arm, which share its replies (1)"
+    )
+    parser.add_argument("--in-flight", type=int, default=1, metavar="N", help="proposals of a campaign in progress (1)")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=["paper", *ReplyFormat])
     parser.add_argument("--temperature", type=float, default=0.8)
     parser.add_argument("--max-tokens", type=int, default=1000, help="of a reply (1000)")
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds for a reply (600)")
@@ -287,17 +348,20 @@ def main() -> None:
                 run_arm(arm, options)
             except KeyboardInterrupt:
                 sys.exit("interrupted; the same command continues")
-        if answered_steps(options.out / arm):
-            with Reader.open(options.out / arm / "archive.db") as reader:
-                found = list(answers(reader, chat=arm == "paper"))
+        folders = [folder for folder, _, _ in campaigns_of(arm, options) if answered_steps(folder)]
+        found = [answers_in(folder, chat=arm == "paper") for folder in folders]
+        if found:
             figures |= figures_of(arm, found)
-            (options.out / f"{arm}.json").write_text(
-                json.dumps([{"step": a.step, "repairs": a.repairs, "outcome": a.outcome} for a in found], indent=1)
-                + "\n"
-            )
+            told = [
+                {"campaign": folder.name, "step": a.step, "repairs": a.repairs, "outcome": a.outcome}
+                for folder, each in zip(folders, found, strict=True)
+                for a in each
+            ]
+            (options.out / f"{arm}.json").write_text(json.dumps(told, indent=1) + "\n")
     ours = next((arm for arm in options.arms if arm != "paper"), None)
     if options.first_token and ours and not options.no_requests:
-        figures |= first_token(options, prompts_of(options.out / ours, options.first_token))
+        folder = campaigns_of(ours, options)[0][0]
+        figures |= first_token(options, prompts_of(folder, options.first_token))
     show(figures, ("torch", "trl"), as_json=options.json)
 
 

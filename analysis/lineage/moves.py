@@ -23,7 +23,7 @@ from typing import Any
 from analysis import stats
 from analysis.claims.comparison import best_arm
 from analysis.snapshot import CandidateStatus, Snapshot
-from archive.records import STUDIES, CandidateRow, Operator, ProposalRow, ProposalState
+from archive.records import STUDIES, SUMMARISE, CandidateRow, Operator, ProposalRow, ProposalState
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.closeness import version
 
@@ -135,7 +135,8 @@ def moves(snapshot: Snapshot) -> list[Move]:
 
 def _moves(snapshot: Snapshot) -> list[Move]:
     made = {row.proposal_id: row for row in snapshot.candidates.values() if row.proposal_id is not None}
-    proposals = sorted(snapshot.proposals.values(), key=lambda row: (row.step, row.attempt))
+    asked = (row for row in snapshot.proposals.values() if row.operator != SUMMARISE)  # a summary is no loss
+    proposals = sorted(asked, key=lambda row: (row.step, row.attempt))
     return [_move(snapshot, proposal, made.get(proposal.id)) for proposal in proposals]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from analysis.steering import Provenance
 from archive.query import Reader
-from archive.records import CandidateRow, EventKind, Origin, ProposalRow, ProposalState
+from archive.records import SUMMARISE, CandidateRow, EventKind, Origin, ProposalRow, ProposalState
 from archive.spending import counted_steps
 from archive.store import Archive
 from evo.proposing.propose import proposed_graph
@@ -39,9 +39,10 @@ def add_seed_losses(archive: Archive, reader: Reader, names: Sequence[str], give
 
 
 def unread_replies(reader: Reader) -> list[ProposalRow]:
-    """Proposals whose reply was received and not parsed yet."""
+    """Proposals whose reply was received and not parsed yet. A summary is not parsed."""
     admitted = {c.proposal_id for c in reader.candidates()}
-    return [p for p in reader.proposals(ProposalState.RECEIVED) if p.id not in admitted]
+    received = reader.proposals(ProposalState.RECEIVED)
+    return [p for p in received if p.id not in admitted and p.operator != SUMMARISE]
 
 
 def unvetted(reader: Reader) -> list[CandidateRow]:

@@ -16,7 +16,7 @@ from functools import partial
 from itertools import chain
 
 from archive.query import Reader
-from archive.records import PERSON, CandidateRow, EventKind, Origin, ProposalRow
+from archive.records import ASIDE, PERSON, SUMMARISE, CandidateRow, EventKind, Origin, ProposalRow
 from archive.store import Archive
 from evo.campaign import backlog
 from evo.campaign.asking.endpoint_monitor import EndpointMonitor, outcome_of
@@ -140,7 +140,7 @@ class Campaign:
             reply = await self.propose(request)
             candidate = self.admit(reply)
             job = await self.vet_and_record(candidate)
-            if reply is not None and reply.proposer != STUDY:
+            if reply is not None and reply.operator not in ASIDE:
                 self.monitor.proposed(outcome_of(candidate, self.reader))
         await self.train(job)
 
@@ -207,7 +207,7 @@ class Campaign:
 
     def admit(self, proposal: ProposalRow | None) -> CandidateRow | None:
         """Parse a reply and record its candidate with its parents. Returns None without a reply, or if it holds no loss."""
-        if proposal is None:
+        if proposal is None or proposal.operator == SUMMARISE:
             return None
         found = record_candidate(self.archive, proposal, self.population.info.contract)
         if proposal.proposer not in (PERSON, STUDY):

@@ -22,6 +22,13 @@ class PromptConfig(BaseModel):
         True,
         description="whether findings of the sandbox, failures, and what was tried already are included",
     )
+    summary_every: int | None = Field(
+        None,
+        ge=2,
+        le=1000,
+        description="every so many steps a language model is asked for a summary of the results so far, in place of a loss; later "
+        "prompts show the latest; in the mode population; null: no summaries",
+    )
     templates: str | None = Field(
         None,
         description="folder with templates of your own, each under the name of the one that it replaces (docs/llm.md); relative "

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from analysis.output.encode import block, one_line
 from analysis.recorded import sessions_of
 from archive.query import Reader
-from archive.records import STUDIES, EventKind
+from archive.records import STUDIES, SUMMARISE, EventKind
 from evo.campaign.backlog import open_steps
 from evo.campaign.replay import task_of_run
 from evo.config.proposer_settings import BUILTIN
@@ -55,7 +55,7 @@ def _next_request(population: Population, reader: Reader, operator: str | None) 
     for step in range(first, first + STEPS_AHEAD):
         request = request_for(population, step, reader)
         if operator in (None, request.operator) and request.operator not in STUDIES:  # studies have no prompt
-            if not request.parents:
+            if not request.parents and request.operator != SUMMARISE:
                 raise NotInRun(
                     "the run has no loss yet that a prompt could show; try again when its seed losses are vetted"
                 )
@@ -79,7 +79,7 @@ def _templates(rundir: RunDir, config: Config) -> Templates:
 def _as_text(config: Config, request: Request, messages: Sequence[Message]) -> str:
     parents = ", ".join(f"{one_line(p.name, 60)} (#{p.id})" for p in request.parents)
     lines = [
-        f"Step {request.step}: {request.template} of {parents}, temperature {request.temperature:g}. "
+        f"Step {request.step}: {request.template}{f' of {parents}' * bool(parents)}, temperature {request.temperature:g}. "
         f"About {_tokens(messages)} tokens, at most {tokens_bound(messages)}.",
     ]
     if request.proposer == BUILTIN:

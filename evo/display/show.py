@@ -16,7 +16,7 @@ from analysis.snapshot import Snapshot
 from analysis.steering import shown_value
 from analysis.wording import columns, notes_on
 from archive.query import Reader
-from archive.records import PERSON, STUDIES, CandidateRow, Curves, EvaluationRow, ProposalRow, ProposalState
+from archive.records import PERSON, STUDIES, SUMMARISE, CandidateRow, Curves, EvaluationRow, ProposalRow, ProposalState
 from evo.config.proposer_settings import BUILTIN
 from evo.config.rundir import NotInRun, RunDir
 from evo.display.lookup import brief_table, find_candidate
@@ -160,6 +160,8 @@ def _outcome(proposal: ProposalRow, made: int | None) -> str:
             ended = "cut off" if study else "the call failed"
             what = ended if proposal.reply is None else "no loss in the reply"
             return f"{what}: {one_line(proposal.error or '', 400)}"
+    if proposal.operator == SUMMARISE:
+        return "a summary, which later prompts show"
     return f"candidate {made}" if made else "reply received, not parsed yet"
 
 

@@ -10,8 +10,8 @@ from evo.config.schema import Config
 from evo.proposing.context import Difference, Tried
 from evo.proposing.prompting import (
     BUILT_IN,
+    EVERY_PROMPT,
     EVERYTHING,
-    PROMPTED,
     Briefing,
     ChatTurn,
     DifferenceView,
@@ -25,7 +25,7 @@ from evo.proposing.prompting import (
     render,
     wanted_line,
 )
-from evo.proposing.reply.reply import ParsedReply, ReplyFormat
+from evo.proposing.reply.reply import ParsedReply, ReplyFormat, summary_in
 from evo.proposing.request import Parent, Request, Turn
 from fitness.chat.request import Message
 from sandbox import known
@@ -76,6 +76,7 @@ def briefing(request: Request, switches: Switches = EVERYTHING) -> Briefing:
         tried=[_tried(loss, context.baseline) for loss in context.tried],
         nearby=[_tried(loss, context.baseline) for loss in context.nearby],
         wanted=[wanted_line(name, value) for name, value in request.wanted.items()],
+        summary=summary_in(context.summary),
         turns=[_turn(t) for t in request.turns],
         example=_example(request.contract),
         switches=switches,
@@ -86,7 +87,7 @@ def checked(templates: Templates) -> Templates:
     """The templates, if each can be rendered with examples of prompts. Raises TemplateFault with file and line."""
     if templates.replaced:
         templates.check_names()
-        for prompt in PROMPTED:
+        for prompt in EVERY_PROMPT:
             for form in ReplyFormat:
                 for example in _EXAMPLES:
                     render(prompt, example, form, templates)
@@ -161,6 +162,7 @@ _FULL = Briefing(
     (_TRIED,),
     (_TRIED,),
     ("convex",),
+    "A summary.",
     (
         ChatTurn(ParsedReply("A thought.", "a_loss", "def f(x):\n    return x\n"), 0.5),
         ChatTurn("prose", None, "no code"),

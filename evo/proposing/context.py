@@ -6,14 +6,14 @@ All of it is read from the archive as the step saw it, so equal steps give equal
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 import numpy as np
 
 from analysis.recorded import recorded_parents, refusing
 from archive.query import Reader
-from archive.records import ProposalRow, ProposalState, Role
+from archive.records import SUMMARISE, ProposalRow, ProposalState, Role
 from evo.search.individuals import Individual
 from evo.search.operators import BY_NAME, role_of
 from evo.search.population import Population
@@ -23,6 +23,8 @@ from evo.search.selection.members import SelectionSettings
 
 MOST_TRIED, MOST_NEARBY = 8, 4
 """Maximum numbers of earlier proposals in a prompt: from the same parents, and of a similar shape."""
+MOST_SUMMARISED = 40
+"""Number of the newest proposals that a summary is made from."""
 MARGIN = "margin"
 """Metric of the mean margin rho of unseen pairs at the end of a training, nats."""
 
@@ -62,6 +64,8 @@ class Context:
     best: tuple[Tried, ...] = ()
     tried: tuple[Tried, ...] = ()
     nearby: tuple[Tried, ...] = ()
+    summary: str = ""
+    """The latest reply to a request for a summary of the results."""
     where: tuple[str, ...] = ()
     """Definitions of the names in the formulas."""
 
@@ -89,6 +93,11 @@ def context_of(
     beliefs = fitness_posteriors(members, settings.shrinkage)
     able = np.flatnonzero(members.measured & ~members.rows["banned"])
     top = [int(members.rows["id"][at]) for at in ranked(beliefs, able, population.config.prompt.top_k)]
+    best = tuple(telling.tried(population.individuals[id]) for id in top)
+    if operator == SUMMARISE:
+        latest = tuple(map(telling.tried, telling.newest(MOST_SUMMARISED)))
+        material = Context(facts, population.baseline_name or "", best=best, tried=latest, summary=population.summary)
+        return replace(material, where=tuple(telling.where))
     explores = BY_NAME[operator].role is Role.EXPLORED_FROM
     children = telling.latest(operator) if explores else telling.children(parents)
     children = [i for i in children if i.id not in parents]  # these are shown in full
@@ -104,9 +113,10 @@ def context_of(
         scaled_margin=telling.scaled_margin(baseline) if baseline else None,
         differences={id: found for id in shown if (found := telling.difference(id))},
         metrics={id: telling.metrics(id) for id in parents},
-        best=tuple(telling.tried(population.individuals[id]) for id in top),
+        best=best,
         tried=tried,
         nearby=tuple(telling.tried(population.individuals[id]) for id in near),
+        summary=population.summary,
         where=tuple(telling.where),
     )
 
@@ -179,6 +189,12 @@ class _Telling:
         return self._individuals(
             np.flatnonzero(members.rows["operator"] == members.names.get(operator, -1))[-MOST_TRIED:]
         )
+
+    def newest(self, most: int) -> list[Individual]:
+        """The newest vetted proposals, the latest first."""
+        rows = self.population.members.rows
+        made = self._individuals(np.flatnonzero(~rows["banned"])[-(most + self.population.all_seed_losses) :])
+        return [i for i in made if i.operator is not None][:most]
 
     def unusable(self, operator: str | None, parents: Sequence[int]) -> list[Tried]:
         """Replies without a loss to requests of the operator, or (None) about any of the parents, the latest first."""

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from analysis.recorded import refusing
-from archive.records import PERSON
+from archive.records import PERSON, SUMMARISE
 from evo.config.proposer_settings import BUILTIN, DEFAULT_MODEL, OPENAI, LLMConfig
 from evo.config.schema import Config
 from evo.proposing import genetic
@@ -236,6 +236,7 @@ class ModelProposer:
             self.prompt(request),
             temperature=request.temperature,
             seed=derive(request.seed, "reply", request.step),
+            plain=request.operator == SUMMARISE,
             observer=observer,
             first_attempt=first_attempt,
         )

@@ -10,7 +10,7 @@ from typing import Any
 
 from analysis.recorded import STANDING, UNAVAILABLE, refusing
 from archive.query import Reader
-from archive.records import EvaluationRow, FindingRow, Operator, ProposalRow, Role
+from archive.records import SUMMARISE, EvaluationRow, FindingRow, Operator, ProposalRow, Role
 from evo.config.proposer_settings import ProposerConfig
 from evo.config.schema import Config
 from evo.proposing.context import NOTHING, Context, context_of
@@ -75,7 +75,8 @@ class Request:
     """Standard deviation of a loss's fitness over seeds; None if unknown."""
     operator: str
     template: str
-    """Name of the prompt template: the operator's, or the mode's in the modes `chat` and `sample`; empty for a study."""
+    """Name of the prompt template: that of the operator, of the mode in the modes `chat` and `sample`, or of a summary; empty for a
+    study."""
     proposer: str
     island: int
     temperature: float
@@ -113,20 +114,21 @@ def request_for(
     chat, sample = config.search.chat, config.search.sample
     settings = selection_settings(config)
     rng = stream(config.seed, "select", step)
-    if config.search.mode == "population":
+    if summarises(config, step) and step not in population.studies:
+        choice = _summary(rng, settings, unavailable)
+    elif config.search.mode == "population":
         studied = due_study(population, step, settings, past)
         choice = studied or choose(population.members, rng, step, settings, unavailable)
     elif chat:
         choice = _next_turn(population, rng, settings, unavailable)
     else:
         choice = _without_parents(rng, settings, unavailable)
-    operator, role = BY_NAME.get(choice.operator), role_of(choice.operator)
-    assert role is not None
-    prompt = "" if operator is None else operator.prompt or operator.name
-    aimed = config.search.mode == "population" and role is Role.EXPLORED_FROM
+    operator, role = BY_NAME.get(choice.operator), role_of(choice.operator) or Role.EXPLORED_FROM
+    prompt = (operator.prompt or operator.name) if operator else SUMMARISE if choice.operator == SUMMARISE else ""
+    aimed = config.search.mode == "population" and operator is not None and role is Role.EXPLORED_FROM
     known = () if sample else tuple(id for id in _seed_losses(population) if id not in choice.parents)
     context = NOTHING
-    if prompted and operator is not None:
+    if prompted and prompt:
         shown = (*choice.parents, *known)
         context = context_of(population, settings, choice.operator, choice.parents, shown, past)
     return Request(
@@ -150,6 +152,12 @@ def request_for(
         unavailable=tuple(sorted(unavailable)),
         standing=choice.standing,
     )
+
+
+def summarises(config: Config, step: int) -> bool:
+    """Whether a step asks for a summary of the results instead of a loss."""
+    every = config.prompt.summary_every
+    return every is not None and step % every == 0 and config.search.mode == "population" and config.asks_a_model
 
 
 def unavailable_at(proposal: ProposalRow) -> tuple[str, ...]:
@@ -202,6 +210,13 @@ def _next_turn(population: Population, rng: Random, settings: SelectionSettings,
     losses."""
     arm = _by_weight(rng, settings, unavailable)
     return Choice(Operator.EXPLORE, 0, _seed_losses(population), arm.temperatures[0], arm.name)
+
+
+def _summary(rng: Random, settings: SelectionSettings, unavailable: Sequence[str]) -> Choice:
+    """A language model, and its lowest temperature, since a summary should say what is the case."""
+    models = replace(settings, proposers=tuple(arm for arm in settings.proposers if arm != OWN_CODE))
+    arm = _by_weight(rng, models, unavailable)
+    return Choice(SUMMARISE, 0, (), min(arm.temperatures), arm.name)
 
 
 def _by_weight(rng: Random, settings: SelectionSettings, unavailable: Sequence[str]) -> ProposerArm:

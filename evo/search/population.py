@@ -19,7 +19,7 @@ from analysis.snapshot import SINGLES_OUT
 from analysis.steering import Steering
 from archive.errors import CorruptArchive
 from archive.query import Reader
-from archive.records import BY_PEOPLE, PERSON, EventKind, EventRow, Role
+from archive.records import BY_PEOPLE, PERSON, SUMMARISE, EventKind, EventRow, Role
 from archive.spending import ends_step
 from evo.config.schema import Config
 from evo.search.budget import Spent
@@ -67,6 +67,8 @@ class Population:
         self.individuals: dict[int, Individual] = {}
         self.studies: dict[int, tuple[str, int]] = {}
         """The studies begun so far by step: operator and candidate."""
+        self.summary = ""
+        """The latest reply to a request for a summary."""
         self.steering = Steering()
         """The pins and bans of people."""
         self.seen = 0
@@ -216,7 +218,10 @@ class Population:
 
     def _received(self, event: EventRow, reader: Rows) -> None:
         assert event.proposal_id is not None
-        self.members.replies.take(reader.proposal(event.proposal_id), len(self.members))
+        row = reader.proposal(event.proposal_id)
+        if row.operator == SUMMARISE:
+            self.summary = (row.reply or "").strip() or self.summary
+        self.members.replies.take(row, len(self.members))
 
     def _requested(self, event: EventRow, reader: Rows) -> None:
         assert event.proposal_id is not None

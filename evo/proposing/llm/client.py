@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol
 
-from evo.proposing.llm.wire import format_after, response_format
+from evo.proposing.llm.wire import format_after, response_format, without_form
 from evo.proposing.reply.reply import ReplyFormat
 from fitness.chat.client import ask_async, async_client
 from fitness.chat.costs import Usage
@@ -146,12 +146,14 @@ class LLMClient:
         seed: int | None = None,
         observer: AttemptObserver | None = None,
         first_attempt: int = 1,
+        plain: bool = False,
     ) -> Reply:
         """The model's reply to `prompt`. Raises LLMError after the last retry, or at once if a retry cannot help.
 
         Attempts are numbered from `first_attempt`, so that a resumed step continues its numbering. A cancelled call reports its
         attempt as started and not as failed: it was possibly charged. If the endpoint has shown that it handles fewer requests at
-        once, this one waits until it may be sent, and its timeout starts then.
+        once, this one waits until it may be sent, and its timeout starts then. `plain`: the reply is text, and no form of it is
+        enforced.
         """
         conceded = self._conceded
         needless = optional(self.endpoint) | (_NEEDLESS if seed is not None else _NEEDLESS - {Concession.SEED})
@@ -165,7 +167,7 @@ class LLMClient:
                     messages = as_taken(self._fitting(prompt, conceded, observer), conceded)
                     if observer:
                         observer.started(attempt, self.endpoint.model, messages)
-                    reply = await self._attempt(messages, conceded, temperature, seed)
+                    reply = await self._attempt(messages, conceded, temperature, seed, plain)
             except LLMError as error:
                 wait: float | None
                 if concession := concession_for(error, conceded, needless, self.endpoint.extra_body):
@@ -189,13 +191,13 @@ class LLMClient:
                 return replace(reply, attempt=attempt)
 
     async def _attempt(
-        self, messages: Sequence[Message], conceded: Concessions, temperature: float, seed: int | None
+        self, messages: Sequence[Message], conceded: Concessions, temperature: float, seed: int | None, plain: bool
     ) -> Reply:
         endpoint, where = self.endpoint, self.endpoint.where
         began = time.monotonic()
         request = request_arguments(
-            endpoint, messages, conceded, temperature=temperature, seed=seed,
-            response_format=None if self._wanted is ReplyFormat.FENCED else response_format(self._wanted),
+            without_form(endpoint) if plain else endpoint, messages, conceded, temperature=temperature, seed=seed,
+            response_format=None if plain or self._wanted is ReplyFormat.FENCED else response_format(self._wanted),
         )  # fmt: skip
         content, content_type = await ask_async(self._sdk, endpoint, request)
         answer = read_answer(where, content, content_type, endpoint.prices)

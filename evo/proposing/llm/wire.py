@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from evo.proposing.reply.reply import MAX_NAME, MAX_THOUGHT, ReplyFormat
+from fitness.chat.endpoint import Endpoint
 from fitness.chat.request import Concession, Concessions
 
 _CODE: Mapping[ReplyFormat, Mapping[str, Any]] = {
@@ -40,6 +42,19 @@ def response_format(form: ReplyFormat) -> Mapping[str, Any]:
         "additionalProperties": False,
     }
     return {"type": "json_schema", "json_schema": {"name": "loss_proposal", "strict": True, "schema": schema}}
+
+
+FORMS = frozenset(
+    {"grammar", "json_schema", "guided_json", "guided_grammar", "guided_regex", "guided_choice", "structured_outputs"}
+)
+"""Fields of llama.cpp, vLLM and SGLang that enforce a form of the reply."""
+
+
+def without_form(endpoint: Endpoint) -> Endpoint:
+    """The endpoint without those fields of `extra_body` that enforce a form, for a reply that holds no loss."""
+    return replace(
+        endpoint, extra_body={name: value for name, value in endpoint.extra_body.items() if name not in FORMS}
+    )
 
 
 def format_after(conceded: Concessions, wanted: ReplyFormat) -> ReplyFormat:

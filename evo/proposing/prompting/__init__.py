@@ -9,7 +9,7 @@ Here are plain data (`views`), templates and their filters, and the messages. Wh
 """
 
 from evo.proposing.prompting.render import MAX_CHAT, render
-from evo.proposing.prompting.templates import BUILT_IN, PROMPTED, PROMPTS, TemplateFault, Templates, kept
+from evo.proposing.prompting.templates import BUILT_IN, EVERY_PROMPT, PROMPTED, PROMPTS, TemplateFault, Templates, kept
 from evo.proposing.prompting.texts import MAX_CODE_SHOWN
 from evo.proposing.prompting.views import (
     EVERYTHING,
@@ -28,6 +28,7 @@ from evo.proposing.prompting.words import wanted_line
 __all__ = [
     "BUILT_IN",
     "EVERYTHING",
+    "EVERY_PROMPT",
     "MAX_CHAT",
     "MAX_CODE_SHOWN",
     "PROMPTED",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 
+from archive.records import SUMMARISE
 from evo.proposing.prompting.shortening import shortened, shown
 from evo.proposing.prompting.templates import BUILT_IN, Templates, require_known
 from evo.proposing.prompting.texts import MAX_CODE_SHOWN, fenced
@@ -30,13 +31,14 @@ def render(
     templates: Templates = BUILT_IN,
     most_tokens: int | None = None,
 ) -> list[Message]:
-    """The messages that ask for one loss. `most_tokens`: the prompt is shortened until `tokens_bound` is at most this, or until
-    nothing more can be left out.
+    """The messages that ask for one loss, or for a summary.
 
-    Raises ValueError for what is not in `PROMPTED`, and where parents are missing; TemplateFault for a template that fails.
+    `most_tokens`: the prompt is shortened until `tokens_bound` is at most this, or until nothing more can be left out.
+
+    Raises ValueError for what is not in `EVERY_PROMPT`, and where parents are missing; TemplateFault for a template that fails.
     """
     require_known(prompt)
-    if not briefing.parents and prompt != SAMPLE:
+    if not briefing.parents and prompt not in (SAMPLE, SUMMARISE):
         raise ValueError(f"{prompt} needs at least one parent, got none")
     messages: list[Message] = []
     for shorter in shortened(shown(briefing), chat=prompt == CHAT):
@@ -47,6 +49,8 @@ def render(
 
 
 def _messages(prompt: str, briefing: Briefing, reply_format: ReplyFormat, templates: Templates) -> list[Message]:
+    if prompt == SUMMARISE:  # the system message asks for a loss
+        return [Message("user", _fill(SUMMARISE, briefing, reply_format, templates))]
     system = Message("system", _fill("system", briefing, reply_format, templates))
     if prompt == CHAT:
         start = Message("user", _fill("chat_start", briefing, reply_format, templates))
@@ -95,6 +99,7 @@ def _fill(template: str, briefing: Briefing, reply_format: ReplyFormat, template
             "tried": briefing.tried,
             "nearby": briefing.nearby,
             "wanted": briefing.wanted,
+            "summary": briefing.summary,
             "vocabulary": vocabulary(),
             "reply_format": reply_format.value,
             "example": briefing.example,

@@ -1,8 +1,8 @@
 """What a prompt leaves out: parts that are switched off, and parts of a prompt that is too long for the model.
 
 The order in which parts are left out of a long prompt (docs/llm.md): other losses of a similar shape and the least informative
-half of what was tried, the rest of what was tried, the run's best losses, the thoughts, the scores of the known losses, the
-parents after the first. In a chat: the older half of the turns, repeatedly.
+half of what was tried, the rest of what was tried, the run's best losses, the summary, the thoughts, the scores of the known
+losses, the parents after the first. In a chat: the older half of the turns, repeatedly.
 """
 
 from __future__ import annotations
@@ -21,9 +21,13 @@ def shown(briefing: Briefing) -> Briefing:
     if not switches.scores:
         turns = [replace(turn, fitness=None) for turn in found.turns]
         tried, nearby = ([replace(loss, difference=None) for loss in group] for group in (found.tried, found.nearby))
-        found = replace(found, landmarks=(), measured=UNMEASURED, best=(), turns=turns, tried=tried, nearby=nearby)
+        found = replace(
+            found, landmarks=(), measured=UNMEASURED, best=(), turns=turns, tried=tried, nearby=nearby, summary=""
+        )
     if not switches.feedback:
-        found = replace(found, tried=(), nearby=(), turns=[replace(turn, failure="") for turn in found.turns])
+        found = replace(
+            found, tried=(), nearby=(), summary="", turns=[replace(turn, failure="") for turn in found.turns]
+        )
     if not switches.thoughts:
         found = replace(found, turns=[_without_thought(turn) for turn in found.turns])
     return found
@@ -73,6 +77,10 @@ def _best(briefing: Briefing) -> tuple[Briefing, str]:
     return replace(briefing, best=()), "the run's best losses" if briefing.best else ""
 
 
+def _summary(briefing: Briefing) -> tuple[Briefing, str]:
+    return replace(briefing, summary=""), "the summary of the results" if briefing.summary else ""
+
+
 def _thoughts(briefing: Briefing) -> tuple[Briefing, str]:
     there = any(parent.thought for parent in briefing.parents)
     parents = [replace(parent, thought="") for parent in briefing.parents]
@@ -94,5 +102,5 @@ def _turns(briefing: Briefing) -> tuple[Briefing, str]:
     ), "the oldest turns" if briefing.turns else ""
 
 
-_PARTS: tuple[_Part, ...] = (_nearby, _tried, _best, _thoughts, _landmarks, _parents)
+_PARTS: tuple[_Part, ...] = (_nearby, _tried, _best, _summary, _thoughts, _landmarks, _parents)
 _TURNS: tuple[_Part, ...] = (_turns, _thoughts, _parents)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from archive.disk.files import read_bounded, replace, there
 from archive.errors import UnsafeFile
+from archive.records import SUMMARISE
 from evo.config.schema import ConfigError
 from evo.proposing.prompting import words
 from evo.proposing.prompting.texts import fenced, json_text, line, numbered, quoted
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 PROMPTS = Path(__file__).resolve().parent.parent / "prompts"
 PROMPTED = (*(operator.prompt for operator in OPERATORS if operator.prompt), CHAT, SAMPLE)
-"""Names of the prompts: operators, and the modes `chat` and `sample`."""
+"""Names of the prompts that ask for a loss: operators, and the modes `chat` and `sample`."""
+EVERY_PROMPT = (*PROMPTED, SUMMARISE)
 CONTEXT = frozenset(
     {
         *(
@@ -48,7 +50,7 @@ CONTEXT = frozenset(
             "nearby",
             "wanted",
         ),
-        *("vocabulary", "reply_format", "example", "left_out", "turn"),
+        *("vocabulary", "reply_format", "example", "left_out", "turn", "summary"),
     }
 )
 """Names that a template may use."""
@@ -118,10 +120,10 @@ class Templates:
     def hash(self, prompt: str, contract: Contract) -> str:
         """SHA-256 of every template that a prompt may be rendered from, and of the texts that a package's contract brings.
 
-        Raises ValueError for what is not in `PROMPTED`.
+        Raises ValueError for what is not in `EVERY_PROMPT`.
         """
         require_known(prompt)
-        others = {*PROMPTED} - {prompt}
+        others = {*EVERY_PROMPT} - {prompt}
         used = [path for path in PROMPTS.rglob("*.j2") if path.stem.partition("_")[0] not in others]
         parts = [(path.relative_to(PROMPTS).as_posix(), path) for path in used]
         for reference in (contract.rules, contract.facts):
@@ -220,9 +222,9 @@ BUILT_IN = Templates({})
 
 
 def require_known(prompt: str) -> None:
-    """Raises ValueError for what is not in `PROMPTED`."""
-    if prompt not in PROMPTED:
-        raise ValueError(f"no prompt {prompt!r}: expected one of {', '.join(PROMPTED)}")
+    """Raises ValueError for what is not in `EVERY_PROMPT`."""
+    if prompt not in EVERY_PROMPT:
+        raise ValueError(f"no prompt {prompt!r}: expected one of {', '.join(EVERY_PROMPT)}")
 
 
 def kept(folder: Path) -> list[Templates]:

@@ -145,6 +145,8 @@ class Briefing:
     """Further losses in the same cell of the grid as the first parent."""
     wanted: Sequence[str] = ()
     """For explore: properties that no measured loss has together, each in words."""
+    summary: str = ""
+    """What a language model wrote of the earlier results; untrusted."""
     turns: Sequence[ChatTurn] = ()
     """For the chat: all earlier turns, oldest first."""
     example: str = ""

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from evo.proposing.reply.bare_names import qualified
 from evo.proposing.reply.code_text import tidied, without_prose_below
 from evo.proposing.reply.fences import Document
 from evo.proposing.reply.lenient_json import START, read_object
@@ -79,7 +80,8 @@ class ParseFailure:
 def parse_reply(text: str, contract: Contract | None = None) -> ParsedReply | ParseFailure:
     """The proposal in `text`, or why there is none. Never raises.
 
-    Parameters that the loss does not use and that are no argument of `contract` are removed from its signature.
+    Parameters that the loss does not use and that are no argument of `contract` are removed from its signature. Functions of torch
+    that are called without their module get it.
 
     Looked for in this order: a JSON object with `code` (alone, in a fence, or within prose), a fenced code block, what is
     nearly JSON, bare code. Of several that define a function, those count whose function takes the arguments of `contract`
@@ -87,8 +89,8 @@ def parse_reply(text: str, contract: Contract | None = None) -> ParsedReply | Pa
     """
     found = _found(text, contract)
     if isinstance(found, ParsedReply) and contract is not None:
-        return replace(found, code=without_unused(found.code, contract))
-    return found
+        found = replace(found, code=without_unused(found.code, contract))
+    return replace(found, code=qualified(found.code)) if isinstance(found, ParsedReply) else found
 
 
 def _found(text: str, contract: Contract | None) -> ParsedReply | ParseFailure:
@@ -324,6 +326,11 @@ def clean_thought(text: str) -> str:
     """A model's idea as display text: printable, single spaces, at most `MAX_THOUGHT` characters."""
     words = " ".join(printable(text[: 4 * MAX_THOUGHT], keep="\n\r\t").split())
     return words if len(words) <= MAX_THOUGHT else words[: MAX_THOUGHT - 1].rstrip() + "…"
+
+
+def summary_in(reply: str) -> str:
+    """The summary in a reply that holds no loss, as display text; empty if there is none."""
+    return clean_thought(without_reasoning(reply) or "")
 
 
 def clean_name(text: str) -> str:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from archive.records import PERSON, STUDIES, ProposalRow
+from archive.records import ASIDE, PERSON, ProposalRow
 
 LATEST = 512
 """Number of replies that are kept; older ones would hardly count (`SelectionSettings.discount`)."""
@@ -32,12 +32,12 @@ class Replies:
 
     def take(self, row: ProposalRow, now: int) -> None:
         """Count a reply. `now`: number of vetted candidates."""
-        if row.proposer != PERSON and row.operator not in STUDIES:
+        if row.proposer != PERSON and row.operator not in ASIDE:
             self.answered.append(Answer(row.proposer, now, row.usd, row.seconds or 0.0))
 
     def lose(self, row: ProposalRow, now: int) -> None:
         """Count an answer that held no loss."""
-        if row.proposer != PERSON and row.operator not in STUDIES:
+        if row.proposer != PERSON and row.operator not in ASIDE:
             self.without_loss.append(Answer(row.proposer, now, row.usd, row.seconds or 0.0))
 
     def costs(self, names: Iterable[str], now: int, discount: float) -> Mapping[str, float]:

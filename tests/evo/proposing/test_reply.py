@@ -493,3 +493,26 @@ def test_a_parameter_that_is_no_argument_and_is_not_used_is_removed(given: str, 
     for reply in (fenced(given), as_json(given), as_json(given.split("\n"))):
         parsed = parse_reply(reply, PREFERENCE)
         assert isinstance(parsed, ParsedReply) and parsed.code == f"def f{read}:{given.partition('):')[2]}"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("return relu(1 - x) - logsigmoid(x)", "return torch.relu(1 - x) - F.logsigmoid(x)"),
+        ("return x.exp() + exp(-x)", "return x.exp() + torch.exp(-x)"),
+        ("return abs(x) + max(1, 2) * math.exp(1)", None),  # Python's own functions, and names with a module
+        ("relu = F.relu\n    return relu(x)", None),  # the code says what the name means
+        ("return hinge(x)", None),  # no function of torch
+    ],
+)
+def test_a_function_of_torch_without_its_module_gets_it(written: str, read: str | None):
+    code = f"def loss(logits, targets):\n    x = logits[:, 0]\n    {written}\n"
+    parsed = parse_reply(f"```python\n{code}```", contract_named("classification"))
+    assert isinstance(parsed, ParsedReply) and parsed.code == (code.replace(written, read) if read else code)
+
+
+@pytest.mark.parametrize("own", ["def relu(x):\n    return x\n\n", "from torch import relu\n\n"])
+def test_a_function_that_the_code_defines_or_imports_is_left_alone(own: str):
+    code = f"{own}def loss(logits, targets):\n    return relu(logits[:, 0])\n"
+    parsed = parse_reply(f"```python\n{code}```", contract_named("classification"))
+    assert isinstance(parsed, ParsedReply) and parsed.code == code
