@@ -36,6 +36,11 @@ def _label_noise(options: Options) -> str:
             "(reference_chosen_logps above reference_rejected_logps) is often wrong, one that chose the less likely completion is "
             "nearly always right"
         )
+    if options.record.per_level:
+        return (
+            f"{said}, and not at random: nearly all of them are in pairs whose two completions have a low log-probability under the "
+            "reference (reference_chosen_logps + reference_rejected_logps below its mean over the batch)"
+        )
     if options.record.per_token:
         return f"{said}, and not at random: nearly all of them chose the longer completion, usually that of lower log-probability"
     return f"{said}, at random"

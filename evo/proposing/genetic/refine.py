@@ -42,7 +42,7 @@ def refine(rng: Random, contract: str, parents: Sequence[Parent], rules: Collect
 
 def _order(rng: Random, contract: str) -> list[Mutation]:
     """All mutations in random order: a weighted draw without replacement."""
-    more = {_weight: grammar_of(contract).weighing}
+    more: dict[Mutation, float] = {_weight: grammar_of(contract).weighing}
     chances = {mutation: rng.random() ** (1.0 / (weight * more.get(mutation, 1.0))) for weight, mutation in _MUTATIONS}
     return sorted(chances, key=lambda mutation: -chances[mutation])
 
