@@ -67,7 +67,7 @@ LEAST_MARGIN = 0.1
 TRAINING = (
     "fitness.epochs=1", "fitness.samples=64", "ladder.finalists=0", "ladder.finalist_seeds=1", "ladder.contenders=0",
     "ladder.baseline_betas=[]",
-    "pictures=false", "workers=1", "search.islands=1", "budget.tokens=unlimited", "timeout_seconds=7200",
+    "fitness.world=classic", "pictures=false", "workers=1", "search.islands=1", "budget.tokens=unlimited", "timeout_seconds=7200",
 )  # fmt: skip
 
 PAPER = {
