@@ -225,7 +225,7 @@ def test_a_budget_of_trainings_ends_a_study_and_a_larger_one_continues_it(run: I
 
 
 def test_no_study_begins_without_budget_for_all_its_trainings(run: InstantRun, session: Session) -> None:
-    session(planted(), search=search("tune", 32), budget={"proposals": 6, "evaluations": 30})
+    session(planted(), search=search("tune", 32), budget={"proposals": 6, "evaluations": 36})
     assert not studies(run) and read(run).spending.proposals == 6
 
 
