@@ -38,8 +38,8 @@ def _label_noise(options: Options) -> str:
         )
     if options.record.per_level:
         return (
-            f"{said}, and not at random: nearly all of them are in pairs whose two completions have a low log-probability under the "
-            "reference (reference_chosen_logps + reference_rejected_logps below its mean over the batch)"
+            f"{said}, and not at random: nearly all of them are in pairs whose completions both have a low log-probability under "
+            "the reference (reference_chosen_logps + reference_rejected_logps below its mean over the batch)"
         )
     if options.record.per_token:
         return f"{said}, and not at random: nearly all of them chose the longer completion, usually that of lower log-probability"
