@@ -79,7 +79,9 @@ def test_refused_proposals_are_not_expected_to_train():
 
 def test_with_no_proposal_to_come_only_the_final_is_left():
     work = remaining_work(INFO, LADDER, 4, accepted=10, answered=24, left=0)
-    assert sum(work.search.values()) == 0 and work.final["held_out"] == LADDER.finalist_seeds * (4 + LADDER.finalists + 2)
+    assert sum(work.search.values()) == 0 and work.final["held_out"] == LADDER.finalist_seeds * (
+        4 + LADDER.finalists + 2
+    )
 
 
 def test_a_budget_of_tokens_or_money_ends_at_what_a_proposal_has_cost():
