@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from random import Random
 
 from evo.proposing.genetic.builder import Builder, Value, log_uniform, rounded, uniform
+from evo.proposing.genetic.explore import explore
 from evo.proposing.genetic.grammars.grammar import grammar_of
 from evo.proposing.genetic.proposal import GeneticProposal, Parent, named, stem
 from evo.proposing.genetic.structure import Anatomy, Use, edited, exchanged, replaced_by_operand, with_inputs
@@ -29,7 +30,7 @@ _RELATIVES = relatives(OPERATIONS)
 
 def refine(rng: Random, contract: str, parents: Sequence[Parent], rules: Collection[str] = ()) -> GeneticProposal:
     """The first of `parents` with one change: a number, an operation, a temperature, a margin, a smoothing, a small extra term, a
-    weight per item, or where its gradient stops."""
+    weight per item, or where its gradient stops. If no change applies, a new loss."""
     parent = parents[0]
     first = [_simplify] if parent.graph.operations > LARGE else []
     for mutation in first + _order(rng, contract):
@@ -37,7 +38,8 @@ def refine(rng: Random, contract: str, parents: Sequence[Parent], rules: Collect
         if change is not None:
             graph, words, tag = change
             return GeneticProposal(graph, named(stem(parent.name), tag), f"From {parent.name}: {words}.")
-    raise AssertionError("a term can be added to every verified graph below the size limit")
+    # A grammar without terms and weights offers no change of a loss without constants.
+    return explore(rng, contract, parents)
 
 
 def _order(rng: Random, contract: str) -> list[Mutation]:
