@@ -94,7 +94,7 @@ async def _campaign(config: Config, info: TaskInfo, folder: Path, workers: Shari
             EventKind.SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()}
         )
         population.advance(reader)
-        duplicates = DuplicateIndex.of(reader, vetter.same_loss, partial(population.graph, reader=reader))
+        duplicates = DuplicateIndex.of(reader, vetter.same_loss, partial(population.losses.graph, reader=reader))
         async with BuiltinProposer() as proposer:
             await Campaign(
                 config, archive, reader, population, duplicates, {"builtin": proposer}, vetter, workers

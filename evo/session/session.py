@@ -158,7 +158,7 @@ async def _campaign(
         workers = await stack.enter_async_context(pool)
         for proposer in proposers.values():
             await stack.enter_async_context(proposer)
-        duplicates = DuplicateIndex.of(reader, vetter.same_loss, partial(population.graph, reader=reader))
+        duplicates = DuplicateIndex.of(reader, vetter.same_loss, partial(population.losses.graph, reader=reader))
         console = Console()
 
         def tell(text: str) -> None:
