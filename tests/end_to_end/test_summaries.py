@@ -54,7 +54,9 @@ def test_a_summary_is_paid_for_once_and_later_prompts_show_it(evo: Command) -> N
         [summary] = [p for p in reader.proposals() if p.operator == SUMMARISE]
         assert summary.step == 3 and summary.id not in {c.proposal_id for c in reader.candidates()}
         spending = reader.spending()
-        assert spending.steps == 5 and spending.tokens_in == 1000 * sum(p.reply is not None for p in reader.proposals())
+        # The next request may have been cut off by the signal.
+        assert spending.steps == 5 and spending.possibly_paid <= 1
+        assert [p.tokens_in for p in reader.proposals() if p.reply is not None] == 5 * [1000]
     assert evo.run("replay", "run").code == 0
     shown = evo.run("show", "run")
     assert "step 3" in shown.out and "a summary" in shown.out
