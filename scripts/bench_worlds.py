@@ -59,7 +59,7 @@ HAND_WRITTEN = {
     "weighted by sigmoid((s - mean s) / 2)": "-torch.nn.functional.logsigmoid(beta * rho) * torch.sigmoid(0.5 * (s - s.mean()))",
     "weighted by sigmoid((s - mean s) / 10)": "-torch.nn.functional.logsigmoid(beta * rho) * torch.sigmoid(0.1 * (s - s.mean()))",
 }
-"""Losses that read d, the reference's log-ratio of chosen to rejected, or s, its log-probability of both, as no known loss does."""
+"""Losses that read d, the reference's log-ratio of chosen to rejected, or s, its log-probability of both."""
 
 Key = tuple[str, str, str, float, int]
 """World, loss, rung, beta, seed."""
