@@ -128,7 +128,7 @@ def test_answers_of_no_use_count_and_a_few_in_a_row_end_the_session(search: Sear
         LoopbackLLM([action] * 50) as server,
         pytest.raises(CampaignStopped, match=r"[345] requests in a row") as stopped,
     ):
-        search.session(server, budget={"proposals": 20})
+        search.session(server, budget={"proposals": 20}, search={"in_flight": 3})
     assert words in str(stopped.value) and "the same command" in str(stopped.value)
     assert FAILURES <= server.requests <= FAILURES + 2, "those that were under way are waited for"
     assert search.used.proposals == search.snapshot().spending.steps == server.requests
@@ -199,9 +199,9 @@ def test_an_outage_ends_the_session_and_leaves_the_budget_to_the_next_one(search
 @pytest.mark.parametrize("action", NO_LOSS, ids=str)
 def test_replies_without_a_loss_end_the_session_with_what_they_lacked(search: Search, action: Action) -> None:
     with LoopbackLLM([action] * 90) as server, pytest.raises(CampaignStopped, match="no loss") as stopped:
-        search.session(server, budget={"proposals": 80})
+        search.session(server, budget={"proposals": 80}, search={"in_flight": 3})
     assert "llm.max_tokens" in str(stopped.value) and "--reply" in str(stopped.value)
-    assert WITHOUT_LOSS <= server.requests <= WITHOUT_LOSS + 2
+    assert WITHOUT_LOSS <= server.requests <= WITHOUT_LOSS + 2, "those that were under way are waited for"
     assert search.used.proposals == server.requests
 
 
