@@ -99,7 +99,7 @@ def context_of(
         material = Context(facts, population.baseline_name or "", best=best, tried=latest, summary=population.summary)
         return replace(material, where=tuple(telling.where))
     explores = BY_NAME[operator].role is Role.EXPLORED_FROM
-    children = telling.latest(operator) if explores else telling.children(parents)
+    children = telling.latest(operator) if explores else population.children(parents)
     children = [i for i in children if i.id not in parents]  # these are shown in full
     told = {*parents, *(i.id for i in children), *top}
     known: list[tuple[Difference | None, Individual | Tried]] = [(telling.compared(i), i) for i in children]
@@ -176,12 +176,6 @@ class _Telling:
         score, beta = self.population.score(individual), self.population.info.beta
         margin = self._margin(self._trainings(individual.id, score[0])) if score else None
         return None if margin is None or beta is None else beta * margin
-
-    def children(self, parents: Sequence[int]) -> list[Individual]:
-        """What was made from any of the parents, the latest first."""
-        rows = self.population.members.rows
-        made = self._individuals(np.flatnonzero(np.isin(rows["parents"], [*parents]).any(axis=1)))
-        return [i for i in made if role_of(i.operator) is not Role.EXPLORED_FROM]
 
     def latest(self, operator: str) -> list[Individual]:
         """The latest proposals of an operator, the latest first."""

@@ -181,7 +181,9 @@ class BuiltinProposer:
 
     async def ask(self, request: Request, observer: AttemptObserver, first_attempt: int) -> Reply:
         observer.started(first_attempt, "", ())
-        parents = [genetic.Parent(p.graph, p.name) for p in request.parents if p.graph is not None]
+        parents = [
+            genetic.Parent(p.graph, p.name, p.is_lower, p.children) for p in request.parents if p.graph is not None
+        ]
         rules = [f.rule for p in request.parents for f in refusing(p.findings)]
         rng = stream(request.seed, "breed", request.step)
         made = genetic.propose(rng, request.contract, request.operator, parents, rules)

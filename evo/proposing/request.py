@@ -11,9 +11,10 @@ from typing import Any
 from analysis.recorded import STANDING, UNAVAILABLE, refusing
 from archive.query import Reader
 from archive.records import SUMMARISE, EvaluationRow, FindingRow, Operator, ProposalRow, Role
-from evo.config.proposer_settings import ProposerConfig
+from evo.config.proposer_settings import BUILTIN, ProposerConfig
 from evo.config.schema import Config
 from evo.proposing.context import NOTHING, Context, context_of
+from evo.proposing.genetic.proposal import Child
 from evo.proposing.reply.reply import ParsedReply
 from evo.proposing.studies.choice import due_study
 from evo.search.individuals import Individual, Score
@@ -26,6 +27,9 @@ from evo.search.selection.members import OWN_CODE, ProposerArm, SelectionSetting
 from evo.search.selection.select import Choice, choose
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.printers import to_python
+
+MOST_CHILDREN = 32
+"""Maximum number of the latest children of a parent that the built-in proposer looks at."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,10 @@ class Parent:
     descriptors: Mapping[str, Any]
     findings: tuple[FindingRow, ...]
     failures: tuple[EvaluationRow, ...]
+    is_lower: bool = False
+    """Whether it scored clearly lower than the baseline; told to the built-in proposer alone, like `children`."""
+    children: tuple[Child, ...] = ()
+    """What was made from it before, for the built-in proposer; the prompt of a language model has its `context`."""
 
     @cached_property
     def code(self) -> str:
@@ -131,6 +139,11 @@ def request_for(
     if prompted and prompt:
         shown = (*choice.parents, *known)
         context = context_of(population, settings, choice.operator, choice.parents, shown, past)
+
+    def bred(parent: Parent) -> Parent:
+        refines = role is Role.REFINED and choice.proposer == BUILTIN
+        return _with_children(population, parent, past) if refines else parent
+
     return Request(
         step=step,
         seed=config.seed,
@@ -143,7 +156,7 @@ def request_for(
         proposer=choice.proposer,
         island=choice.island,
         temperature=choice.temperature,
-        parents=tuple(_parent(population, id, role, past) for id in choice.parents),
+        parents=tuple(bred(_parent(population, id, role, past)) for id in choice.parents),
         landmarks=tuple(_parent(population, id, role, past) for id in known),
         turns=tuple(_turns(population, past)) if chat else (),
         wanted=gap(population.members, stream(config.seed, "gap", step), settings) if aimed else {},
@@ -242,6 +255,23 @@ def _parent(population: Population, id: int, role: Role, past: Reader) -> Parent
         findings=recorded.findings,
         failures=tuple(e for e in past.evaluations(id) if e.reason) if individual.failed else (),
     )
+
+
+def _with_children(population: Population, parent: Parent, past: Reader) -> Parent:
+    """The parent with its latest children that were scored on its seeds."""
+    individual, baseline, children = population.individuals[parent.id], population.baseline, []
+    for child in population.children([parent.id])[:MOST_CHILDREN]:
+        is_lower = _is_lower(population, child, individual) if child.trainable else None
+        if is_lower is not None:
+            children.append(Child(population.losses.graph(child.id, past), child.name, is_lower))
+    is_lower = baseline is not None and _is_lower(population, individual, baseline) is True
+    return replace(parent, is_lower=is_lower, children=tuple(children))
+
+
+def _is_lower(population: Population, individual: Individual, other: Individual) -> bool | None:
+    """Whether it scored lower than the other by more than a standard error, as far as that is known; None without a common seed."""
+    noise, lead = population.noise_of_differences.pooled, population.lead(other, individual)
+    return None if lead is None else lead[0] > (noise.error(lead[1]) if noise is not None else 0.0)
 
 
 def _turns(population: Population, past: Reader) -> Iterator[Turn]:

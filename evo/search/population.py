@@ -7,11 +7,13 @@ the selection from that state must be equal to the recorded one.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from statistics import fmean
 from typing import Self
+
+import numpy as np
 
 from analysis.final import seeds_of
 from analysis.recorded import ReadAhead, Rows, island_of, recorded_parents, refusing, verdict_on
@@ -141,17 +143,26 @@ class Population:
         return rung in self._scored
 
     def advantage(self, individual: Individual) -> tuple[float, int] | None:
-        """Mean paired difference to the baseline, and the number of search seeds it is based on; None without a common seed.
+        """Mean paired difference to the baseline, and the number of search seeds it is based on; None without a common seed."""
+        return None if self.baseline is None else self.lead(individual, self.baseline)
+
+    def lead(self, first: Individual, second: Individual) -> tuple[float, int] | None:
+        """Mean paired difference first minus second, and the number of search seeds it is based on; None without a common seed.
 
         Measured at the rung of highest fidelity where both have a common search seed. With the same seed both losses meet the same
         data, so the difference is less noisy than the fitness. Losses that reached different rungs can be compared by it.
         """
-        if self.baseline is None:
-            return None
         for rung in reversed(self.rungs):
-            if found := differences(individual, self.baseline, rung):
+            if found := differences(first, second, rung):
                 return fmean(found), len(found)
         return None
+
+    def children(self, parents: Sequence[int]) -> list[Individual]:
+        """The vetted losses that were made from any of these parents, the latest first."""
+        rows = self.members.rows
+        made = rows["id"][np.isin(rows["parents"], [*parents]).any(axis=1)][::-1]
+        children = (self.individuals[int(id)] for id in made)
+        return [i for i in children if role_of(i.operator) is not Role.EXPLORED_FROM]
 
     def score(self, individual: Individual) -> tuple[str, Score] | None:
         """The search rung of highest fidelity that the candidate has reached, and its score there; None without a score."""

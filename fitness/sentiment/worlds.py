@@ -63,9 +63,9 @@ _RECORDS = (
         "unfamiliar",
         "labels are wrong where the reference finds both reviews unlikely: four in five of that half of the pairs, hardly any of "
         "the other half",
-        # At the usual rate most losses drift far from the reference; how far differs from seed to seed.
-        {"label_noise": 0.4, "learning_rate": 5e-4, "pairs": 1280, "batch_size": 32, "epochs": 1}
-        | {"short_steps": 16, "samples": 300},
+        # At a higher rate or with smaller batches some losses drift far from the reference; how far differs from seed to seed.
+        {"label_noise": 0.4, "learning_rate": 4e-4, "pairs": 1792, "batch_size": 64, "epochs": 1}
+        | {"short_steps": 12, "samples": 300},
         per_level=1.0,
         deviation=0.057,  # two discoveries of default runs, 24 seeds
     ),

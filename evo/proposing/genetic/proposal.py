@@ -15,11 +15,24 @@ MAX_NAME = 48
 
 
 @dataclass(frozen=True, slots=True)
+class Child:
+    """A loss that was made from a parent before."""
+
+    graph: VerifiedGraph
+    name: str
+    is_lower: bool
+    """Whether it scored clearly lower than the parent."""
+
+
+@dataclass(frozen=True, slots=True)
 class Parent:
-    """A parent of a proposal, with its name."""
+    """A parent of a proposal, with its name and what was made from it before."""
 
     graph: VerifiedGraph
     name: str = "loss"
+    is_lower: bool = False
+    """Whether it scored clearly lower than the baseline."""
+    children: tuple[Child, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from evo.proposing.genetic.explore import explore
 from evo.proposing.genetic.grammars.grammar import grammar_of
 from evo.proposing.genetic.proposal import GeneticProposal, Parent, named, stem
 from evo.proposing.genetic.structure import Anatomy, Use, edited, exchanged, replaced_by_operand, with_inputs
+from evo.proposing.genetic.turn import GATES, opposite, turned
 from sandbox.graph.loss_graph import VerifiedGraph, verify
 from sandbox.graph.nodes import GraphError, Node
 from sandbox.graph.operations import OPERATIONS, relatives
@@ -17,6 +18,9 @@ from sandbox.graph.operations import OPERATIONS, relatives
 Change = tuple[VerifiedGraph, str, str]
 """The changed graph, what was done in words with its numbers, and a tag for the name."""
 Mutation = Callable[[Random, VerifiedGraph], Change | None]
+
+_OPPOSITE = 0.5
+"""How often the opposite of a weight that did harm is tried, where there is one."""
 
 LARGE = 90
 """Number of operations above which a loss is simplified first; published losses have 5 to 35."""
@@ -30,8 +34,11 @@ _RELATIVES = relatives(OPERATIONS)
 
 def refine(rng: Random, contract: str, parents: Sequence[Parent], rules: Collection[str] = ()) -> GeneticProposal:
     """The first of `parents` with one change: a number, an operation, a temperature, a margin, a smoothing, a small extra term, a
-    weight per item, or where its gradient stops. If no change applies, a new loss."""
+    weight per item, or where its gradient stops. If a weight made an earlier child worse, perhaps the opposite weight. If no change
+    applies, a new loss."""
     parent = parents[0]
+    if rng.random() < _OPPOSITE and (proposal := opposite(rng, parent)):
+        return proposal
     first = [_simplify] if parent.graph.operations > LARGE else []
     for mutation in first + _order(rng, contract):
         change = _attempt(mutation, rng, parent.graph)
@@ -279,6 +286,11 @@ def _weight(rng: Random, graph: VerifiedGraph) -> Change | None:
     return builder.finish(weight.value * loss), f"weighted each item by {weight.words}", weight.tag
 
 
+def _turn(rng: Random, graph: VerifiedGraph) -> Change | None:
+    found = turned(rng, graph)
+    return None if found is None else (*found, "turned")
+
+
 def _gradient(rng: Random, graph: VerifiedGraph) -> Change | None:
     """Stop the gradient of a factor of a product. The reverse often ruins a loss: it is then also lowered by closing the gate."""
     uses = [
@@ -354,7 +366,7 @@ def _is_gate(graph: VerifiedGraph, index: int) -> bool:
     node = graph.nodes[index]
     if node.op == "sub" and graph.nodes[node.args[0]].op == "const":
         node = graph.nodes[node.args[1]]
-    return node.op in ("sigmoid", "hardsigmoid")
+    return node.op in GATES
 
 
 _MUTATIONS: tuple[tuple[float, Mutation], ...] = (
@@ -369,6 +381,7 @@ _MUTATIONS: tuple[tuple[float, Mutation], ...] = (
     (2.0, _smooth),
     (2.5, _term),
     (1.2, _weight),
+    (0.8, _turn),
     (0.4, _gradient),
     (0.5, _simplify),
 )

@@ -63,6 +63,26 @@ class Anatomy:
         return found[self.graph.output]
 
     @cached_property
+    def forms(self) -> list[int]:
+        """A hash of the expression that each node computes: equal for equal expressions, also of two graphs."""
+        found: list[int] = []
+        for node in self.graph.nodes:
+            found.append(hash((node.op, *sorted(node.attrs.items()), *(found[a] for a in node.args))))
+        return found
+
+    @cached_property
+    def reached(self) -> list[bool]:
+        """Whether the loss's gradient passes through each node to an input that learns."""
+        found = [False] * len(self.graph.nodes)
+        found[self.graph.output] = True
+        for i in reversed(range(len(found))):
+            node = self.graph.nodes[i]
+            if found[i] and OPERATIONS[node.op].differentiable:
+                for a in node.args[1:] if node.op == "where" else node.args:
+                    found[a] = True
+        return [a and b for a, b in zip(found, self.learns, strict=True)]
+
+    @cached_property
     def learns(self) -> list[bool]:
         """Whether each node depends on an input with a gradient, through whatever operation."""
         learning = {a.name for a in contract_named(self.graph.contract).arguments if a.learns}

@@ -1,0 +1,66 @@
+"""Weights turned round: what had much weight gets little. The opposite of a change that did harm is often of use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from evo.proposing.genetic.builder import Value
+from evo.proposing.genetic.proposal import GeneticProposal, Parent, named, stem
+from evo.proposing.genetic.structure import Anatomy, exchanged
+from sandbox.graph.loss_graph import VerifiedGraph
+
+GATES = ("sigmoid", "hardsigmoid")
+"""Operations that make a weight of a number."""
+
+
+def turned(rng: Random, graph: VerifiedGraph, kept: VerifiedGraph | None = None) -> tuple[VerifiedGraph, str] | None:
+    """`graph` with the slope of one of its weights negated, and what was done; None without a weight that is a gate.
+
+    A weight has no gradient: it is detached, or does not depend on the policy. Weights that `kept` has too stay as they are.
+    """
+    anatomy, known = Anatomy(graph), {*Anatomy(kept).forms} if kept is not None else set()
+    gates = [
+        i
+        for i, node in enumerate(graph.nodes)
+        if node.op in GATES and not anatomy.reached[i] and anatomy.forms[i] not in known
+    ]
+    if not gates:
+        return None
+    at = rng.choice(gates)
+
+    def gate(operands: Sequence[Value]) -> Value:
+        return _negative(operands[0]).apply(graph.nodes[at].op)
+
+    return exchanged(graph, at, gate), f"turned the weight round (the {graph.nodes[at].op} of the negative)"
+
+
+def opposite(rng: Random, parent: Parent) -> GeneticProposal | None:
+    """A weight that did harm, turned round: one of `parent`, if that scored lower than the baseline, or one that a child has and
+    the parent has not, if the child scored lower than the parent. None if there is none that was not tried."""
+    tried = [child.graph.nodes for child in parent.children]
+    lower: list[tuple[VerifiedGraph, VerifiedGraph | None, str]] = [
+        (child.graph, parent.graph, f" of {child.name}, which scored lower")
+        for child in parent.children
+        if child.is_lower
+    ]
+    if parent.is_lower:
+        lower.append((parent.graph, None, ""))
+    for graph, kept, where in rng.sample(lower, len(lower)):
+        found = turned(rng, graph, kept)
+        if found is not None and found[0].nodes not in tried:
+            words = f"From {parent.name}: {found[1]}{where}."
+            return GeneticProposal(found[0], named(stem(parent.name), "turned"), words)
+    return None
+
+
+def _negative(value: Value) -> Value:
+    """The negative, with the sign in the constant of a product where it has one."""
+    if value.op != "mul":
+        return -value
+    builder = value.builder
+    factors = [Value(builder, i) for i in builder.node(value).args]
+    for constant, other in (factors, factors[::-1]):
+        if constant.op == "const":
+            return builder.const(-float(builder.node(constant).attrs["value"])) * other
+    return -value
