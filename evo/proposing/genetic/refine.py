@@ -19,7 +19,7 @@ Change = tuple[VerifiedGraph, str, str]
 """The changed graph, what was done in words with its numbers, and a tag for the name."""
 Mutation = Callable[[Random, VerifiedGraph], Change | None]
 
-_OPPOSITE = 0.5
+_OPPOSITE = 0.9
 """How often the opposite of a weight that did harm is tried, where there is one."""
 
 LARGE = 90
