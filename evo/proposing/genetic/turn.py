@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from random import Random
 
 from evo.proposing.genetic.builder import Value
@@ -14,20 +14,17 @@ GATES = ("sigmoid", "hardsigmoid")
 """Operations that make a weight of a number."""
 
 
-def turned(rng: Random, graph: VerifiedGraph, kept: VerifiedGraph | None = None) -> tuple[VerifiedGraph, str] | None:
+def turned(rng: Random, graph: VerifiedGraph, kept: Collection[int] = ()) -> tuple[VerifiedGraph, str] | None:
     """`graph` with the slope of one of its weights negated, and what was done; None without a weight that is a gate.
 
-    A weight has no gradient: it is detached, or does not depend on the policy. Weights that `kept` has too stay as they are.
+    A weight has no gradient: it is detached, or does not depend on the policy. `kept`: `Anatomy.forms` that stay as they are.
     """
-    anatomy, known = Anatomy(graph), {*Anatomy(kept).forms} if kept is not None else set()
-    gates = [
-        i
-        for i, node in enumerate(graph.nodes)
-        if node.op in GATES and not anatomy.reached[i] and anatomy.forms[i] not in known
-    ]
-    if not gates:
+    gates = [i for i, node in enumerate(graph.nodes) if node.op in GATES]
+    anatomy = Anatomy(graph)
+    weights = [i for i in gates if not anatomy.reached[i] and anatomy.forms[i] not in kept]
+    if not weights:
         return None
-    at = rng.choice(gates)
+    at = rng.choice(weights)
 
     def gate(operands: Sequence[Value]) -> Value:
         return _negative(operands[0]).apply(graph.nodes[at].op)
@@ -38,14 +35,12 @@ def turned(rng: Random, graph: VerifiedGraph, kept: VerifiedGraph | None = None)
 def opposite(rng: Random, parent: Parent) -> GeneticProposal | None:
     """A weight that did harm, turned round: one of `parent`, if that scored lower than the baseline, or one that a child has and
     the parent has not, if the child scored lower than the parent. None if there is none that was not tried."""
-    tried = [child.graph.nodes for child in parent.children]
-    lower: list[tuple[VerifiedGraph, VerifiedGraph | None, str]] = [
-        (child.graph, parent.graph, f" of {child.name}, which scored lower")
-        for child in parent.children
-        if child.is_lower
+    tried, own = [child.graph.nodes for child in parent.children], frozenset(Anatomy(parent.graph).forms)
+    lower: list[tuple[VerifiedGraph, frozenset[int], str]] = [
+        (child.graph, own, f" of {child.name}, which scored lower") for child in parent.children if child.is_lower
     ]
     if parent.is_lower:
-        lower.append((parent.graph, None, ""))
+        lower.append((parent.graph, frozenset(), ""))
     for graph, kept, where in rng.sample(lower, len(lower)):
         found = turned(rng, graph, kept)
         if found is not None and found[0].nodes not in tried:
