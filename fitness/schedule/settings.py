@@ -22,7 +22,7 @@ class LadderSettings(BaseModel):
     finalists: int = Field(
         2, ge=0, description="candidates that are measured again on fresh seeds in the final, with the known losses"
     )
-    finalist_seeds: int = Field(8, ge=1, description="fresh seeds of the final, from the operating system")
+    finalist_seeds: int = Field(6, ge=1, description="fresh seeds of the final, from the operating system")
     contenders: int = Field(
         6, ge=0, description="best losses that get a second seed; half of them get further seeds, and so on"
     )
