@@ -149,7 +149,7 @@ def _terms(graph: VerifiedGraph) -> Iterator[int]:
             yield from (a for a in sides if len(sides) == 2 and anatomy.learns[a])
             open_nodes += sides
         elif node.op == "mul":
-            open_nodes += [a for a in sides if not is_weight(graph, a)]
+            open_nodes += [a for a in sides if not is_weight(anatomy, a)]
 
 
 _CROSSINGS: tuple[tuple[float, Crossing], ...] = (

@@ -9,9 +9,17 @@ from evo.proposing.genetic.builder import Builder, Value, log_uniform, rounded, 
 from evo.proposing.genetic.explore import explore
 from evo.proposing.genetic.grammars.grammar import grammar_of
 from evo.proposing.genetic.proposal import GeneticProposal, Parent, named, stem
-from evo.proposing.genetic.structure import Anatomy, Use, edited, exchanged, replaced_by_operand, with_inputs
+from evo.proposing.genetic.structure import (
+    Anatomy,
+    Use,
+    edited,
+    exchanged,
+    replaced_by_operand,
+    size_with_operand,
+    with_inputs,
+)
 from evo.proposing.genetic.turn import GATES, opposite, turned
-from sandbox.graph.loss_graph import VerifiedGraph, verify
+from sandbox.graph.loss_graph import LossGraph, VerifiedGraph, verify
 from sandbox.graph.nodes import GraphError, Node
 from sandbox.graph.operations import OPERATIONS, relatives
 
@@ -307,15 +315,15 @@ def _gradient(rng: Random, graph: VerifiedGraph) -> Change | None:
 
 def _simplify(rng: Random, graph: VerifiedGraph) -> Change | None:
     """Drop one side of a sum, a mixture or a choice. This limits the growth of losses."""
-    found = []
-    sides = _sides(graph)
+    found, sides, pulled = [], _sides(graph), Anatomy(graph).pulled
     for use in rng.sample(sides, min(len(sides), 8)):
-        change = replaced_by_operand(graph, use)
-        if change.operations < graph.operations and Anatomy(change).pulled >= Anatomy(graph).pulled:
-            found.append((use, change))
+        operations, still = size_with_operand(graph, use)
+        if operations < graph.operations and still >= pulled:
+            found.append((use, graph.operations - operations))
     if not found:
         return None
-    use, change = rng.choices(found, [graph.operations - c.operations for _, c in found])[0]
+    use = rng.choices([use for use, _ in found], [saved for _, saved in found])[0]
+    change = replaced_by_operand(graph, use)
     words = f"kept one operand of its {graph.nodes[use.node].op} ({graph.operations} to {change.operations} operations)"
     return verify(change), words, "simpler"
 
@@ -332,16 +340,16 @@ def _sides(graph: VerifiedGraph) -> list[Use]:
         and i not in anatomy.margins
         for k, a in enumerate(node.args)
         if graph.types[a] == whole and a not in anatomy.margins and anatomy.reads[a] == anatomy.reads[i]
-        if _may_stay(graph, anatomy, node, k)
+        if _may_stay(anatomy, node, k)
     ]
 
 
-def _may_stay(graph: VerifiedGraph, anatomy: Anatomy, node: Node, position: int) -> bool:
+def _may_stay(anatomy: Anatomy, node: Node, position: int) -> bool:
     """Whether an operand is a loss of its own. Of a product, only a weight may go: a weight alone may push the wrong way. Of a sum,
     only the smaller side may go, which is often a term that does not train a model alone."""
     own, other = node.args[position], node.args[1 - position]
     if node.op == "mul":
-        return is_weight(graph, other)
+        return is_weight(anatomy, other)
     return node.op != "add" or anatomy.size(own) >= anatomy.size(other)
 
 
@@ -355,13 +363,13 @@ def simplified(rng: Random, graph: VerifiedGraph, most: int) -> VerifiedGraph:
     return graph
 
 
-def is_weight(graph: VerifiedGraph, index: int) -> bool:
+def is_weight(anatomy: Anatomy, index: int) -> bool:
     """Whether it is a factor without a gradient, or a gate."""
-    steady = graph.nodes[index].op == "detach" or not Anatomy(graph).learns[index]
-    return steady or _is_gate(graph, index)
+    steady = anatomy.graph.nodes[index].op == "detach" or not anatomy.learns[index]
+    return steady or _is_gate(anatomy.graph, index)
 
 
-def _is_gate(graph: VerifiedGraph, index: int) -> bool:
+def _is_gate(graph: LossGraph, index: int) -> bool:
     """A sigmoid or 1 less one: a weight rather than the loss itself."""
     node = graph.nodes[index]
     if node.op == "sub" and graph.nodes[node.args[0]].op == "const":

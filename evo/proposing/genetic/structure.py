@@ -10,7 +10,7 @@ from evo.proposing.genetic.builder import Builder, Value
 from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import LossGraph, VerifiedGraph
 from sandbox.graph.nodes import Node
-from sandbox.graph.operations import OPERATIONS
+from sandbox.graph.operations import OPERATIONS, SOURCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +187,27 @@ def exchanged(graph: VerifiedGraph, at: int, make: Callable[[Sequence[Value]], V
         )
         values.append(made)
     return builder.finish(values[graph.output])
+
+
+def size_with_operand(graph: LossGraph, use: Use) -> tuple[int, frozenset[str]]:
+    """Of `graph` with a node replaced by one of its operands: the number of operations, equal ones not merged, and the inputs that
+    its gradient reaches (`Anatomy.pulled`). Linear time, and much faster than making that graph."""
+    learning = {a.name for a in contract_named(graph.contract).arguments if a.learns}
+    stands = graph.nodes[use.node].args[use.position]
+    output = stands if graph.output == use.node else graph.output
+    needed, reached, operations, pulled = {output}, {output}, 0, set()
+    for i in range(output, -1, -1):
+        if i not in needed:
+            continue
+        node = graph.nodes[i]
+        operands = [stands if a == use.node else a for a in node.args]
+        needed.update(operands)
+        operations += node.op not in SOURCES
+        if i in reached and node.op == "input":
+            pulled.add(str(node.attrs["name"]))
+        elif i in reached and OPERATIONS[node.op].differentiable:
+            reached.update(operands[1:] if node.op == "where" else operands)
+    return operations, frozenset(pulled & learning)
 
 
 def replaced_by_operand(graph: VerifiedGraph, use: Use) -> LossGraph:

@@ -17,9 +17,9 @@ from evo.proposing.genetic.explore import explore
 from evo.proposing.genetic.grammars.classification import _relative
 from evo.proposing.genetic.grammars.preference import margin
 from evo.proposing.genetic.proposal import MAX_NAME
-from evo.proposing.genetic.refine import LARGE, _simplify, refine, simplified
+from evo.proposing.genetic.refine import LARGE, _sides, _simplify, refine, simplified
 from evo.proposing.genetic.repair import repair
-from evo.proposing.genetic.structure import Anatomy
+from evo.proposing.genetic.structure import Anatomy, replaced_by_operand, size_with_operand
 from evo.search.operators import OPERATORS as OPERATORS_OF_SEARCH
 from sandbox import known
 from sandbox.execute.interpreter import compile_loss
@@ -312,3 +312,17 @@ def test_most_of_what_is_bred_is_accepted(contract: str) -> None:
     graphs = [graph for seed in range(5) for _, graph in lineage(contract, seed)]
     accepted = [run.run(graph, seed=i).passed for i, graph in enumerate(graphs)]
     assert sum(accepted) >= 0.9 * len(accepted)
+
+
+def test_the_size_without_a_side_is_told_before_the_loss_is_made() -> None:
+    seen = 0
+    for _, graph in lineage("preference", seed=11, length=30):
+        for use in _sides(graph):
+            operations, pulled = size_with_operand(graph, use)
+            made = replaced_by_operand(graph, use)
+            assert pulled == Anatomy(made).pulled
+            assert operations - made.operations in range(3), (
+                "only equal operations that the change brings together are merged"
+            )
+            seen += 1
+    assert seen > 20
