@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from operator import add, sub
 from typing import Any, Self
@@ -29,10 +29,15 @@ class Tally:
     unusable: int = 0
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(*map(add, astuple(self), astuple(other)))
+        return Tally(*map(add, self._numbers, other._numbers))
 
     def __sub__(self, other: Tally) -> Tally:
-        return Tally(*map(sub, astuple(self), astuple(other)))
+        return Tally(*map(sub, self._numbers, other._numbers))
+
+    @property
+    def _numbers(self) -> tuple[int, ...]:
+        # `dataclasses.astuple` copies each value, which took a fifth of the start of a session.
+        return self.accepted, self.refused, self.duplicate, self.failed, self.unusable
 
 
 @dataclass
