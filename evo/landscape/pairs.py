@@ -37,7 +37,7 @@ TITLES = ("loss", "beta", "seeds", "pairs", "between optima, %", "lowered, %", "
 EXPLAINED = (
     "Shares of the training pairs by their margin rho at the end of training; ± is one standard error over seeds. Between optima: "
     "where the loss rises between a minimum and a maximum. Lowered: where it rises at all, so that training lowers the margin. "
-    "Below 0: ranked the wrong way. Outside: beyond the margins that were examined."
+    "Below 0: ranked the wrong way. Outside: pairs of all seeds beyond the margins examined."
 )
 
 

@@ -5,7 +5,7 @@ With the margin as beta rho this is the picture of figures 6, 9 and 10 of Lu et 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import cycle
@@ -99,7 +99,8 @@ def _settle(figure: Figure) -> None:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes in figure.axes:
-        axes.set_position([round(part, 6) for part in axes.get_position(original=True).bounds])
+        left, bottom, width, height = (round(part, 6) for part in axes.get_position(original=True).bounds)
+        axes.set_position((left, bottom, width, height))
 
 
 def _slope_label(column: _Column, axis: Axis) -> str:
@@ -123,7 +124,7 @@ def _columns(found: Sequence[Landscape], beta: float | None, axis: Axis) -> list
     return columns
 
 
-def _curves(upper: Axes, lower: Axes, column: _Column, styles: dict[str, tuple[str, object]], axis: Axis) -> None:
+def _curves(upper: Axes, lower: Axes, column: _Column, styles: Mapping[str, tuple[str, object]], axis: Axis) -> None:
     values, slopes = [], []
     for one in column.drawn:
         margins = np.array(one.curve.margins)
@@ -139,10 +140,10 @@ def _curves(upper: Axes, lower: Axes, column: _Column, styles: dict[str, tuple[s
             upper.plot(place, optimum.value, color=colour, marker="v" if optimum.minimum else "^", markersize=5)
             lower.plot(place, 0, color=colour, marker="o", markersize=3)
         shown = (margins >= column.left) & (margins <= column.right)
-        near = shown & (np.abs(margins - (column.left + column.right) / 2) <= (column.right - column.left) / 6)
-        whole = "close-up" in column.title
-        values.append(value[shown if whole else near])
-        slopes.append(slope[shown if whole else near])
+        middle, reach = (column.left + column.right) / 2, (column.right - column.left) / 6
+        inner = np.abs(margins - middle) <= reach
+        values.append((value[shown], value[inner]))
+        slopes.append((slope[shown], slope[inner]))
     for axes, numbers in ((upper, values), (lower, slopes)):
         axes.set_ylim(*_limits(numbers))
         axes.axvline(0, color=FAINT, linewidth=0.8, zorder=0)
@@ -155,15 +156,16 @@ def _curves(upper: Axes, lower: Axes, column: _Column, styles: dict[str, tuple[s
     )
 
 
-def _limits(curves: Sequence[Array]) -> tuple[float, float]:
-    """The range of most curves: one that is many times larger than the others is cut off, and does not flatten them."""
-    ranges = [(float(c.min()), float(c.max())) for c in (c[np.isfinite(c)] for c in curves) if c.size]
-    if not ranges:
-        return -1.0, 1.0
-    most = 3 * float(np.median([max(abs(a), abs(b)) for a, b in ranges])) or 1.0
-    low, high = max(min(a for a, _ in ranges), -most), min(max(b for _, b in ranges), most)
+def _limits(curves: Sequence[tuple[Array, Array]]) -> tuple[float, float]:
+    """The range of the curves, each given whole and near the middle, up to three times of what is usual there: a loss that is many
+    times larger than the others, or that grows exponentially, is cut off."""
+    whole = np.concatenate([shown for shown, _ in curves])
+    whole = whole[np.isfinite(whole)]
+    sizes = [np.abs(near[np.isfinite(near)]).max(initial=0.0) for _, near in curves]
+    most = 3 * float(np.median(sizes)) or 1.0
+    low, high = (max(whole.min(), -most), min(whole.max(), most)) if whole.size else (-most, most)
     room = 0.08 * (high - low) or 0.1
-    return low - room, high + room
+    return float(low - room), float(high + room)
 
 
 def _plane(axes: Axes, one: Landscape) -> None:
