@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -10,7 +11,7 @@ from instant import install
 from archive.records import EventKind, Origin, RunRow
 from archive.store import Archive
 from evo.cli.commands import main
-from evo.config.rundir import identity
+from evo.config.rundir import RunDirError, identity
 from evo.config.schema import parse_config
 from evo.landscape.losses import named_losses
 from evo.landscape.pairs import share_within, trainings_of
@@ -63,20 +64,25 @@ def mine(tmp_path) -> Path:
     return file
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch) -> Path:
-    """A run of a task without training pairs, with one candidate."""
-    install(tmp_path / "site", monkeypatch)
-    config = parse_config({"task": "instant", "workers": 1, "fitness": {"folder": str(tmp_path)}})
+def make_run(folder: Path, settings: dict[str, Any]) -> Path:
+    """A run with one candidate and no training."""
+    config = parse_config(settings)
     info = task_info(config.task, config.fitness)
     resolved = config.model_dump(mode="json")
     row = RunRow(config.name, config.seed, info.name, info.contract, identity(config, info), resolved, baseline="found")
-    (tmp_path / "run").mkdir()
-    with Archive.create(tmp_path / "run" / "archive.db", row) as archive:
+    folder.mkdir()
+    with Archive.create(folder / "archive.db", row) as archive:
         archive.event(EventKind.SESSION_STARTED, {"config": resolved, "fitness": info.described()})
         id = archive.add_candidate(Origin.SEED, "found", "", MINE, info.contract)
         archive.record_verdict(id, vet(MINE, info.contract).to_json())
-    return tmp_path / "run"
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch) -> Path:
+    """A run of a task without training pairs."""
+    install(tmp_path / "site", monkeypatch)
+    return make_run(tmp_path / "run", {"task": "instant", "workers": 1, "fitness": {"folder": str(tmp_path)}})
 
 
 def test_known_losses_files_and_candidates_are_shown_side_by_side(mine, run):
@@ -150,10 +156,27 @@ def test_pairs_are_counted_where_the_loss_rises(tmp_path):
     )
 
 
-def test_pairs_need_a_task_that_has_them(run):
+def test_what_only_an_archive_names_is_not_used(run):
+    """Here a folder; the remedy is an option of this command."""
     result = call("dpo", "--pairs", str(run))
-    assert result.exit_code == 2
-    assert "--pairs" in result.output and "FILE.yaml" in result.output
+    assert result.exit_code == 2 and "is not used as long as only the archive names it" in result.output
+    assert "--pairs FILE.yaml" in result.output and "--config" not in result.output
+
+
+def test_the_task_of_a_run_is_made_as_it_was_recorded(tmp_path):
+    settings = {"task": "sentiment", "seed": 7, "fitness": {"world": "classic", "pairs": 64, "beta": 0.2}}
+    wanted = trainings_of(make_run(tmp_path / "run", settings), ("workers=1",), "short", 2)
+    assert (wanted.info.beta, wanted.config.fitness["pairs"], wanted.rung, len(wanted.seeds)) == (0.2, 64, "short", 2)
+    with pytest.raises(RunDirError, match=r"fitness\.options\.pairs would change"):
+        trainings_of(tmp_path / "run", ("fitness.pairs=128",), None, 2)
+
+
+def test_a_task_with_a_paid_judge_is_refused(tmp_path):
+    config = tmp_path / "c.yaml"
+    judge = "{by: judge, model: m, base_url: http://localhost:1/v1}"
+    config.write_text(f"task: preference\nfitness: {{model: m, data: d, evaluation: {judge}}}\n", "utf-8")
+    result = call("dpo", "--pairs", str(config))
+    assert result.exit_code == 2 and "a judge scores this task's trainings" in result.output, result.output
 
 
 def test_a_task_without_pairs_is_refused_before_training(tmp_path):
