@@ -130,9 +130,12 @@ async def _all(
                     found.append(tuple(sorted(result)))
             return Margins(tuple(found), failed)
 
-        arms = [(loss, beta) for loss in losses for beta in betas]
-        results = await asyncio.gather(*(one(*arm) for arm in arms))
-        return {(loss.name, beta): margins for (loss, beta), margins in zip(arms, results, strict=True)}
+        try:
+            async with asyncio.TaskGroup() as group:  # a failure cancels the others before the workers are stopped
+                tasks = {(loss.name, beta): group.create_task(one(loss, beta)) for loss in losses for beta in betas}
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return {arm: task.result() for arm, task in tasks.items()}
 
 
 def table(found: Sequence[Landscape], margins: dict[tuple[str, float], Margins]) -> list[tuple[str, ...]]:

@@ -143,7 +143,9 @@ def test_the_margins_of_the_training_pairs_are_those_after_training(options):
     before = task.score_seed(graph("dpo"), "full", 0)
     margins = task.pair_margins(graph("dpo"), "full", 0)
     assert len(margins) == 32 and sum(margins) / 32 > before.metrics["margin"], "pairs that were trained on gain more"
-    assert sum(margins) / 32 == pytest.approx(before.curves["margin"][-1][1], rel=0.5), "the last batch has a fourth of them"
+    assert sum(margins) / 32 == pytest.approx(before.curves["margin"][-1][1], rel=0.5), (
+        "the last batch has a fourth of them"
+    )
     untrained = task.pair_margins(graph("dpo"), "short", 0, learning_rate=1e-30)
     assert max(map(abs, untrained)) < 1e-4
     assert task.score_seed(graph("dpo"), "full", 0).metrics == before.metrics, "the model is as before"
