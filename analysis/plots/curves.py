@@ -17,7 +17,7 @@ from analysis.lineage.moves import moves
 from analysis.output.encode import label_text
 from analysis.output.errors import NothingToDraw
 from analysis.plots.canvas import EXPLORE, FAINT, INK, MUTED, PAPER, blank, drawing
-from analysis.plots.landscape import Curve
+from analysis.plots.landscape.curve import Curve
 from analysis.plots.parts import WIDTH, colour_of, levels, operator_legend, robust_floor
 from analysis.snapshot import Arm, Snapshot
 from analysis.wording import arm_name, display_name

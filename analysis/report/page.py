@@ -176,7 +176,7 @@ def _present(decision: Decision | None) -> Decision:
 
 def _shapes(snapshot: Snapshot, chosen: list[Leader]) -> Any:
     from analysis.plots.curves import draw_shapes
-    from analysis.plots.landscape import BETA, curve
+    from analysis.plots.landscape.curve import BETA, curve
 
     seeds = [row.id for row in snapshot.seeds][:4]
     ids = [leader.id for leader in chosen][: SHAPES - len(seeds)]
@@ -188,7 +188,7 @@ def _shapes(snapshot: Snapshot, chosen: list[Leader]) -> Any:
 
 def _along(snapshot: Snapshot) -> Any:
     """The line over which losses of the run's contract are drawn, for the caption."""
-    from analysis.plots.landscape import line_of
+    from analysis.plots.landscape.curve import line_of
 
     return line_of(snapshot.run.contract)
 

@@ -56,7 +56,7 @@ def compared_losses(
             f"{unknown[0]!r} is neither a known {contract} loss nor a file NAME.py; known losses: {', '.join(everything)}"
             f"{did_you_mean(unknown[0], everything)}"
         )
-    own = [*(_in_file(Path(file), contract) for file in files), *(_in_run(*place, contract) for place in candidates)]
+    own = [*(in_file(Path(file), contract) for file in files), *(in_run(*place, contract) for place in candidates)]
     baseline = choose_baseline(everything, contract, baseline or _baseline_of_runs(candidates, everything))
     if baseline is not None and baseline not in everything:
         raise TaskError(
@@ -67,7 +67,7 @@ def compared_losses(
     if own or named:
         named = [*first, *named]  # every comparison needs the baseline
     ordered = dict.fromkeys((*first, *everything))
-    published = [_published(name) for name in ordered if not named or name in named]
+    published = [published(name) for name in ordered if not named or name in named]
     taken = [*everything]
     for loss in own:
         if loss.name in taken:
@@ -85,12 +85,14 @@ def _baseline_of_runs(candidates: Sequence[tuple[Path, int]], published: Sequenc
     return None
 
 
-def _published(name: str) -> ComparedLoss:
+def published(name: str) -> ComparedLoss:
+    """The known loss called `name`."""
     loss = known.load(name)
     return ComparedLoss(name, loss.title, loss.source, known.graph(name), own=False)
 
 
-def _in_file(path: Path, contract: str) -> ComparedLoss:
+def in_file(path: Path, contract: str) -> ComparedLoss:
+    """The loss in a file, vetted in the jail. Raises TaskError if it cannot be read or is refused."""
     try:
         source = read_bounded(Path(os.path.realpath(path)), LONGEST)  # may be a link, since the user named it
     except OSError as error:
@@ -100,7 +102,8 @@ def _in_file(path: Path, contract: str) -> ComparedLoss:
     return ComparedLoss(path.stem, f"from {path.name}", text, graph, own=True)
 
 
-def _in_run(directory: Path, number: int, contract: str) -> ComparedLoss:
+def in_run(directory: Path, number: int, contract: str) -> ComparedLoss:
+    """A candidate of a run. Raises TaskError if there is none, if it follows another contract, or if it was not accepted."""
     with Reader.open(existing_run(directory).archive) as reader:
         row = next((c for c in reader.candidates() if c.id == number), None)
         if row is None:

@@ -9,8 +9,10 @@ from pathlib import Path
 import click
 
 from evo.cli.autopsy import autopsy
+from evo.cli.betas import betas_of
 from evo.cli.compare import compare
 from evo.cli.failures import FAILURE, interrupted, reported
+from evo.cli.landscape import landscape
 from evo.cli.steering import STEERING
 from evo.cli.suggestions import Given, ways_on
 from evo.config.new_run import settled
@@ -30,7 +32,7 @@ def main() -> None:
     """Evolutionary search for preference losses, with a language model or without one."""
 
 
-for command in (compare, autopsy, *STEERING):
+for command in (compare, autopsy, landscape, *STEERING):
     main.add_command(command)
 
 
@@ -297,7 +299,7 @@ def baselines(
     settings = settled(settings, path)
     info = task_info(settings.task, settings.fitness)
     wanted = design(
-        settings, info, compared_losses(info.contract, losses, candidates, settings.baseline), rung=rung, betas=_betas(betas),
+        settings, info, compared_losses(info.contract, losses, candidates, settings.baseline), rung=rung, betas=betas_of(betas),
         tuning_seeds=tuning_seeds, seeds=seeds,
     )  # fmt: skip
     if picture is not None:
@@ -332,13 +334,3 @@ def _tell(what: str, path: Path) -> None:
     from analysis.output.files import is_special
 
     click.echo(f"{what} {path}", err=is_special(path))
-
-
-def _betas(text: str | None) -> tuple[float, ...]:
-    try:
-        values = tuple(float(part) for part in text.split(",")) if text else ()
-    except ValueError:
-        raise ConfigError(f"--betas needs numbers separated by commas, got {text!r}") from None
-    if not all(0 < value < float("inf") for value in values):
-        raise ConfigError(f"--betas needs positive, finite numbers, got {text!r}")
-    return tuple(sorted(set(values)))

@@ -137,6 +137,24 @@ class PreferenceRunner:
             curves=watch.curves,
         )
 
+    def pair_margins(
+        self, graph: "VerifiedGraph", rung: Rung, seed: int, beta: float, learning_rate: float
+    ) -> list[float]:
+        """Train once like `score`, without checkpoints, and return the margins of the training pairs, in nats. Raises
+        EvaluationFailed."""
+        pairs = drawn(self.data["train"], self.options.pairs, f"pairs {seed}")
+        trainer: GraphDPOTrainer | None = None
+        try:
+            with _memory_errors():
+                trainer = self._trainer(graph, pairs, self._arguments(None, rung.steps, seed, beta, learning_rate))
+                trainer.train()
+                margins: list[float] = trainer.margins(pairs).tolist()
+        finally:
+            self.policies.take_back(trainer.model if trainer is not None else None)
+            trainer = None
+            self._release()
+        return margins
+
     def _opened(self) -> tuple[int, int, Pairs, PreTrainedTokenizerBase]:
         """Micro-batch, accumulation steps, data and tokenizer, after all cheap checks. Raises EvaluationFailed with all faults."""
         faults = Faults()

@@ -94,20 +94,31 @@ class SentimentRunner:
         policy = copy.deepcopy(self.reference).requires_grad_(True)
         arguments, watch = self._arguments(rung.steps, seed, beta, learning_rate), CurveRecorder()
         with watch.kept_on_failure():
-            tokens, metrics = self._train(policy, graph, pairs, arguments, watch)
+            trainer = self._train(policy, graph, pairs, arguments, watch)
             values, measured = self._measure(policy.eval(), test)
-            metrics |= measured
+            metrics = _last_loss(trainer) | measured
             _refuse_collapsed(metrics, self.options)
         return SeedResult(
             fitness=metrics["reward"] - self.options.kl_weight * metrics["kl_per_sequence"],
             metrics=metrics,
             seconds=time.perf_counter() - started,
-            tokens=tokens,
+            tokens=int(trainer._total_train_tokens),
             steps=rung.steps,
             seed=seed,
             items=ItemScores.of(values, self._texts(test.prompt_ids)),
             curves=watch.curves,
         )
+
+    def pair_margins(
+        self, graph: "VerifiedGraph", rung: Rung, seed: int, beta: float, learning_rate: float
+    ) -> list[float]:
+        """Train once like `score`, and return the margins of the training pairs, in nats. Raises EvaluationFailed."""
+        pairs = _kept(self._training, seed, lambda: self._training_pairs(seed))
+        policy = copy.deepcopy(self.reference).requires_grad_(True)
+        arguments = self._arguments(rung.steps, seed, beta, learning_rate)
+        trainer = self._train(policy, graph, pairs, arguments, CurveRecorder())
+        margins: list[float] = trainer.margins(pairs).tolist()
+        return margins
 
     def _train(
         self,
@@ -116,7 +127,7 @@ class SentimentRunner:
         pairs: Dataset,
         arguments: DPOConfig,
         watch: CurveRecorder,
-    ) -> tuple[int, dict[str, float]]:
+    ) -> GraphDPOTrainer:
         trainer = GraphDPOTrainer(
             model=policy,
             args=arguments,
@@ -127,8 +138,7 @@ class SentimentRunner:
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
-        losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-        return int(trainer._total_train_tokens), {"train_loss": float(losses[-1])} if losses else {}
+        return trainer
 
     def _arguments(self, steps: int, seed: int, beta: float, learning_rate: float) -> DPOConfig:
         with warnings.catch_warnings():
@@ -353,6 +363,11 @@ def _kept(store: OrderedDict[Any, Any], key: Any, make: Callable[[], Any]) -> An
     while len(store) > KEPT_SEEDS:
         store.popitem(last=False)
     return store[key]
+
+
+def _last_loss(trainer: GraphDPOTrainer) -> dict[str, float]:
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return {"train_loss": float(losses[-1])} if losses else {}
 
 
 def _finite(value: float) -> bool:

@@ -115,6 +115,27 @@ class SentimentTask:
         own = self.options
         return self._runner.score(graph, chosen, seed, beta or own.beta, learning_rate or own.learning_rate)
 
+    def pair_margins(
+        self,
+        graph: "VerifiedGraph",
+        rung: str,
+        seed: int,
+        *,
+        beta: float | None = None,
+        learning_rate: float | None = None,
+    ) -> list[float]:
+        """Train like `score_seed`, and return the margins rho of the training pairs under the trained policy, in nats.
+
+        Raises EvaluationFailed: diverged, unsupported_loss, bad_data; KeyError for an unknown rung.
+        """
+        chosen = self.rungs[rung]
+        if graph.contract != CONTRACT:
+            raise EvaluationFailed("unsupported_loss", f"expected a {CONTRACT!r} loss, got {graph.contract!r}")
+        self.prepare()
+        assert self._runner is not None
+        own = self.options
+        return self._runner.pair_margins(graph, chosen, seed, beta or own.beta, learning_rate or own.learning_rate)
+
 
 def _rungs(options: Options) -> dict[str, Rung]:
     full = options.full_steps

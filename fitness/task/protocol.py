@@ -136,6 +136,9 @@ class TaskInfo:
 class Task(Protocol):
     """Scores verified graphs. Not thread-safe: one task per worker process.
 
+    A task that trains on preference pairs may have a method `pair_margins` with the arguments of `score_seed`: it trains in the
+    same way, and returns the margins rho of the training pairs under the trained policy, in nats (`evopo landscape --pairs`).
+
     After `prepare` it may have two optional attributes: `notes`, sentences for the user, for example on rows left out of the
     data; and `judged`, the number of item groups in the final's evaluation.
     """

@@ -222,6 +222,18 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         model.train(training)
         return torch.cat(parts)
 
+    def margins(self, dataset: Any) -> Tensor:
+        """Margins rho in nats of the pairs of a tokenised data set with reference log-probabilities, shape (pairs,), on the CPU.
+
+        Rafailov et al. 2023, eq. 7, without beta. Raises EvaluationFailed("diverged") if one is not finite.
+        """
+        reference = torch.tensor([dataset[column] for column in REFERENCE_COLUMNS]).T
+        ratios = (self.log_probs(dataset) - reference).double()
+        found = ratios[:, 0] - ratios[:, 1]
+        if not found.isfinite().all():
+            raise EvaluationFailed("diverged", "the trained policy's log-probabilities of the pairs are not finite")
+        return found
+
     def _loss(self, *log_probs: Tensor) -> Tensor:
         """Mean loss of the batch, shape (); over the pairs of all ranks if the loss is coupled."""
         ranks = self.accelerator.num_processes

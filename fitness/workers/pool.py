@@ -10,12 +10,12 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from fitness.chat.costs import Usage
 from fitness.task import EvaluationFailed, FailureReason, SeedResult, TaskError, TaskInfo, task_info
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 PATIENCE = 20.0  # times a rung's estimate before a worker counts as hung ...
 LEAST_SECONDS = 120.0  # ... but never less than this
 TRIES = 2
+Result = TypeVar("Result")
 
 # -P keeps the current directory off sys.path: a stray dataclasses.py there would be imported.
 DEFAULT_LAUNCHER = (sys.executable, "-P")
@@ -144,17 +145,37 @@ class WorkerPool:
 
         Raises EvaluationFailed; TaskError for an unknown rung; RuntimeError when the pool is not open.
         """
+        text = graph if isinstance(graph, str) else graph.to_json()
+        request = {"graph": text, "rung": rung, "seed": seed, "beta": beta, "learning_rate": learning_rate}
+        result, lost = await self._tried(TaskWorker.score, request, rung)
+        return replace(result, paid=sum_usage(result.paid, lost))
+
+    async def pair_margins(
+        self, graph: "LossGraph", rung: str, seed: int, *, beta: float | None = None
+    ) -> tuple[float, ...]:
+        """Train one graph with one seed, and return the margins of the training pairs, in nats. Nothing is judged.
+
+        Only for tasks that have a method `pair_margins`. Raises like `score`.
+        """
+        request = {"graph": graph.to_json(), "rung": rung, "seed": seed, "beta": beta}
+        margins, _ = await self._tried(TaskWorker.pair_margins, request, rung)
+        return margins
+
+    async def _tried(
+        self,
+        ask: Callable[[TaskWorker, Mapping[str, Any], float], Awaitable[Result]],
+        request: Mapping[str, Any],
+        rung: str,
+    ) -> tuple[Result, Usage]:
+        """The result of a request, which is tried again if a worker is lost; a judge's usage in tries without an answer."""
         if not self._open:
             raise RuntimeError("the pool is not open: use it as `async with WorkerPool(...) as pool`")
         limit = self._timeout or max(LEAST_SECONDS, PATIENCE * self.info.rung(rung).estimated_seconds)
-        text = graph if isinstance(graph, str) else graph.to_json()
-        request = {"graph": text, "rung": rung, "seed": seed, "beta": beta, "learning_rate": learning_rate}
         lost = Usage()  # a judge's usage in tries without an answer: unknown, so the upper bound is counted
         for tries_left in reversed(range(TRIES)):
             worker = await self._idle.get()
             try:
-                result = await worker.score(request, limit)
-                return replace(result, paid=sum_usage(result.paid, lost))
+                return await ask(worker, request, limit), lost
             except EvaluationFailed as failure:
                 if isinstance(failure, WorkerLost) and failure.reason is not FailureReason.BAD_DATA:
                     lost += self.info.judging(rung)

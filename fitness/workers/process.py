@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import re
 import signal
 from collections.abc import Callable, Mapping, Sequence
@@ -91,12 +92,28 @@ class TaskWorker:
             raise
         return replace(result, paid=sum_usage(result.paid, owed))
 
-    async def _scored(self, request: Mapping[str, Any], limit: float) -> SeedResult:
+    async def pair_margins(self, request: Mapping[str, Any], limit: float) -> tuple[float, ...]:
+        """Margins of the training pairs after a training, in nats. Raises EvaluationFailed, WorkerLost like `score`."""
+        await self.ready()
+        reply = await self._answer({**request, "margins": True}, limit)
+        margins = reply.get("margins")
+        if not isinstance(margins, list) or not all(isinstance(m, float) and math.isfinite(m) for m in margins):
+            await self._in_thread(self._process.end)
+            raise WorkerLost(
+                FailureReason.WORKER_DIED, "the worker's answer is invalid: its margins are no finite numbers"
+            )
+        return tuple(margins)
+
+    async def _answer(self, request: Mapping[str, Any], limit: float) -> Mapping[str, Any]:
         self._requests += 1
         numbered = {"id": self._requests, **request}
-        reply = await self._until_reply_or_loss(lambda: self._process.ask(numbered, limit), limit)
+        reply: Mapping[str, Any] = await self._until_reply_or_loss(lambda: self._process.ask(numbered, limit), limit)
         _warn(reply)
         _checked(reply)
+        return reply
+
+    async def _scored(self, request: Mapping[str, Any], limit: float) -> SeedResult:
+        reply = await self._answer(request, limit)
         try:
             return SeedResult(
                 fitness=reply["fitness"],

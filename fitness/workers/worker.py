@@ -8,6 +8,8 @@ The protocol is JSON, one object per line: requests on stdin, replies on the std
                   "judged": number of item groups in the final's evaluation, or null}
                  or {"state": "failed", "reason", "detail"} if the task cannot be prepared; then it exits with status 3
     request      {"id", "graph": "...", "rung", "seed", "beta": optional, "learning_rate": optional}
+                 with "margins": true, the task's `pair_margins` is called instead of `score_seed`, and
+                 the reply is {"id", "state": "margins", "margins": [nats, ...]}, or a failure
     reply        {"id", "state": "scored", "fitness", "metrics", "seconds", "tokens", "steps", "seed",
                   "items": null or {"values", "groups"}, "curves": {name: [[step, value], ...]}}
                  or {"id", "state": "failed", "reason", "detail", "curves": if any}
@@ -137,8 +139,11 @@ class _Warnings(logging.Handler):
 
 def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:
     """The reply to one request. Unexpected exceptions propagate."""
+    asked = getattr(task, "pair_margins", None) if request.get("margins") else task.score_seed
+    if asked is None:
+        raise TypeError(f"{type(task).__name__} has no method pair_margins")
     try:
-        result = task.score_seed(
+        result: Any = asked(
             _verified(request["graph"]),
             request["rung"],
             int(request["seed"]),
@@ -152,6 +157,8 @@ def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:
             raise
         _release_memory()
         return {"id": request["id"], **_failed(EvaluationFailed(FailureReason.OUT_OF_MEMORY, str(error)))}
+    if request.get("margins"):
+        return {"id": request["id"], "state": "margins", "margins": [float(margin) for margin in result]}
     if not isinstance(result, SeedResult):
         raise TypeError(f"expected a fitness.task.SeedResult, got {type(result).__name__}")
     for name, value in {"fitness": result.fitness, **result.metrics}.items():

@@ -13,7 +13,7 @@ from analysis.output.errors import MissingExtra, NothingToDraw
 from analysis.plots import canvas
 from analysis.plots import curves as plots
 from analysis.plots import lineage as lineage_plot
-from analysis.plots.landscape import curve
+from analysis.plots.landscape.curve import curve
 from analysis.plots.parts import common_rung, levels
 from analysis.snapshot import Snapshot
 from archive.query import Reader

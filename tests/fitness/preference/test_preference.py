@@ -138,6 +138,19 @@ def test_dpo_learns_the_preference_and_its_opposite_unlearns_it(options):
     assert lrml.metrics["margin"] < result.metrics["margin"]
 
 
+def test_the_margins_of_the_training_pairs_are_those_after_training(options):
+    task = prepared(options())
+    before = task.score_seed(graph("dpo"), "full", 0)
+    margins = task.pair_margins(graph("dpo"), "full", 0)
+    assert len(margins) == 32 and sum(margins) / 32 > before.metrics["margin"], "pairs that were trained on gain more"
+    assert sum(margins) / 32 == pytest.approx(before.curves["margin"][-1][1], rel=0.5), (
+        "the last batch has a fourth of them"
+    )
+    untrained = task.pair_margins(graph("dpo"), "short", 0, learning_rate=1e-30)
+    assert max(map(abs, untrained)) < 1e-4
+    assert task.score_seed(graph("dpo"), "full", 0).metrics == before.metrics, "the model is as before"
+
+
 def test_a_seed_is_reproducible_and_redraws(options):
     task = prepared(options())
     first, again, other = (task.score_seed(graph("dpo"), "short", seed) for seed in (1, 1, 2))

@@ -12,6 +12,7 @@ from fitness.sentiment.reviews import PolarityClassifier, lexicon_reward, prompt
 from fitness.sentiment.runner import SentimentRunner, _next_word, _refuse_collapsed
 from fitness.sentiment.task import DATA, SentimentTask
 from fitness.task import EvaluationFailed, FailureReason, make_task
+from fitness.training.curves import CurveRecorder
 from sandbox import known
 
 torch.set_num_threads(1)
@@ -307,3 +308,37 @@ def test_the_script_reproduces_the_shipped_model(small):
         for each in (model, runner.reference)
     ]
     assert rewards[0] == pytest.approx(rewards[1], abs=0.1)
+
+
+# --- margins of the training pairs ---
+
+
+def test_the_margins_of_the_training_pairs_are_those_of_the_trained_policy(small):
+    """Computed again, from padded sequences, by the code that measures test pairs."""
+    runner, seed, rung = small._runner, 3, small.rungs["full"]
+    margins = torch.tensor(small.pair_margins(known.graph("dpo"), "full", seed), dtype=torch.float64)
+    pairs = runner._training_pairs(seed)
+    policy = copy.deepcopy(runner.reference).requires_grad_(True)
+    arguments = runner._arguments(rung.steps, seed, small.options.beta, small.options.learning_rate)
+    runner._train(policy, known.graph("dpo"), pairs, arguments, CurveRecorder())
+
+    def log_ratios(side):
+        rows = [prompt + body for prompt, body in zip(pairs["prompt_ids"], pairs[f"{side}_ids"], strict=True)]
+        ids = torch.full((len(rows), max(map(len, rows))), runner.pad)
+        for row, kept in zip(ids, rows, strict=True):
+            row[: len(kept)] = torch.tensor(kept)
+        prompt = len(pairs["prompt_ids"][0])
+        policy.eval()
+        return runner._sequence_log_probs(policy, prompt, ids) - runner._sequence_log_probs(
+            runner.reference, prompt, ids
+        )
+
+    again = (log_ratios("chosen") - log_ratios("rejected")).double()
+    assert len(margins) == len(pairs) == 64
+    assert margins.tolist() == pytest.approx(again.tolist(), abs=1e-3)
+    assert margins.mean() > 0.1, "training with DPO raises margins"
+
+
+def test_a_training_that_changes_nothing_leaves_all_margins_at_zero(small):
+    margins = small.pair_margins(known.graph("dpo"), "short", 3, learning_rate=1e-30)
+    assert max(map(abs, margins)) < 1e-4

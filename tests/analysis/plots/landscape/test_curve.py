@@ -3,11 +3,13 @@
 import math
 import sys
 
+import numpy as np
 import pytest
 from make_archive import hinge, ipo, logistic, steep
+from written import written
 
 from analysis.output.errors import MissingExtra
-from analysis.plots.landscape import curve, line_of
+from analysis.plots.landscape.curve import along, curve, line_of
 from sandbox import known
 from sandbox.graph.loss_graph import LossGraph
 from sandbox.graph.nodes import make_node
@@ -32,6 +34,25 @@ def test_the_hinge_has_its_kink_and_ipo_its_minimum():
     squared = curve(ipo(), beta=0.1)
     lowest = min(zip(squared.values, squared.margins, strict=True))[1]
     assert lowest == pytest.approx(5, abs=0.5)
+
+
+def test_a_narrow_bump_gets_as_many_margins_as_it_needs():
+    """The bump of LRML is 3.8 nats wide, and the line 240."""
+    found = curve(known.graph("lrml"), beta=0.05)
+    assert sum(-2.3714 < margin < 1.44012 for margin in found.margins) >= 20 and len(found.margins) < 600
+    between = np.linspace(-6.0, 6.0, 1201)
+    values, slopes = along(known.graph("lrml"), 0.05)(between)
+    assert np.interp(between, found.margins, found.values) == pytest.approx(values, abs=0.01 * values.max())
+    assert np.interp(between, found.margins, found.slopes) == pytest.approx(slopes, abs=0.01 * np.abs(slopes).max())
+
+
+@pytest.mark.parametrize("place", [-33.3, 7.123456, 60.0])
+def test_a_spike_of_a_millionth_of_the_line_is_seen(place):
+    """The graph tells where it is: no even grid would meet it."""
+    graph = written(f"F.softplus(-x) + torch.exp(-(20000 * (rho - {place})) ** 2)")
+    found = curve(graph, beta=0.1)
+    highest = max(v - math.log1p(math.exp(-0.1 * m)) for m, v in zip(found.margins, found.values, strict=True))
+    assert highest > 0.9
 
 
 def test_margins_are_symmetric():
