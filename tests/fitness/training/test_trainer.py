@@ -266,7 +266,7 @@ def test_batch_requirements_of_known_losses_match_their_formulas(beta):
     """Some use a batch statistic, some an unbiased deviation; the exponential loss only overflows."""
     found = {name: as_function(graph(name), beta)[1] for name in names("preference")}
     coupled = {name for name, need in found.items() if need.coupled}
-    assert coupled == {"kto_pair", "dbaql", "aql", "aqfl", "aot", "aot_unpaired"}
+    assert coupled == {"kto_pair", "dbaql", "aql_found", "aql_repository", "aqfl", "aot", "aot_unpaired"}
     assert {name for name, need in found.items() if need.min_batch == 2} == {"dbaql", "aqfl"}
     assert batch_needs(compile_loss(graph("exponential")), beta) == BatchNeeds(min_batch=1, coupled=False)
 
