@@ -34,12 +34,51 @@ the graph next to each source with the result of tracing. To add a loss, write `
 header, run `python scripts/make_known_graphs.py` and this page's script, and add its formula to
 `tests/sandbox/known/test_known.py`.
 
-Notation: rho is the margin of the policy's log-ratio over the reference's, in nats; x = beta rho; h_w and h_l are the
+Notation: rho is the margin of the policy's log-ratio over the reference's, in nats; x = beta rho; u = x/0.05; h_w and h_l are the
 log-ratios of policy and reference for the chosen and the rejected completion, so rho = h_w - h_l; softplus(z) = log(1 + e^z).
 In classification, z are the logits, y is the label and p = softmax(z).
 
 Notes are findings of the numeric tests that do not refuse the loss; `evopo-sandbox explain SBX326` explains one. Tails: how the
-loss grows towards x = -30 and x = 30.
+loss grows towards x = -30 and x = 30. Score: of 10, by GPT-4, in the search of Lu et al. 2024 at beta 0.05, one training each. It
+belongs to the loss of its row and to no other version of it.
+"""
+VERSIONS = """\
+## Two versions of AQL and PFL
+
+The search of Lu et al. 2024 scored what the language model wrote, at beta 0.05. For a sweep over beta on IMDb the authors rewrote
+five losses, so that no constant depends on beta. At beta 0.05 both forms of DBAQL, AQFL and LRML are the same loss. For AQL and PFL
+they are not:
+
+loss | what differs | slope in x at rho = 0, beta 0.05 | published scores of it
+--- | --- | --- | ---
+`aql_found` | the gate reads x | -0.670 | MT-Bench, AlpacaEval 2.0, TL;DR
+`aql_repository` | the gate reads u, so it is 20 times as sharp | +0.753 | IMDb
+`pfl_found` | both branches read u | -5, or -40 in the branch of unlikely chosen completions | MT-Bench, AlpacaEval 2.0, TL;DR
+`pfl_repository` | both branches read x, as in the paper's table 1 | -0.25, or -2 | IMDb
+
+The last column follows appendix E, which says that the rewritten code was used for IMDb. The published IMDb figures of PFL do not
+change with beta, as if the code that was run had no beta. `pfl_found` is `pfl_repository` at 20 times beta. At other betas than
+0.05, `aql_found` and `pfl_found` are the paper's equations 11 to 14 and 29. Equation 13 takes the mean outside the sigmoid, and the
+code that was scored takes it inside; so does `aql_found`.
+
+Archives made before there were two names have `aql` and `pfl`, which were the repository's versions. `known.load` and
+`known.graph` still accept these names, and such a run continues. A new run or comparison that names them is refused, and the error
+gives both names.
+
+## Other losses of the published search
+
+Appendix G of the paper lists a run of the search with the score of each loss. Those that are no other known loss are in the table:
+`adaptive_margin`, `annealed_logistic_hinge`, `squared_logistic`, `focal_logistic`, `label_smoothed_logistic` and `margin_decay`.
+Their gates read rho, as in the listing. The others that were scored are left out:
+
+loss | why | MT-Bench
+--- | --- | ---
+logistic margin, 0.1 nats | `dpo` within 0.1 % at beta 0.05 | 7.709
+combined logistic and hinge, scaled combined | sums of `dpo` and `slic` | 7.738, 7.856
+temperature-scaled logistic | `dpo` at half of beta | 7.869
+decaying weights | weighs a pair by its place in the batch; the sandbox refuses this (SBX249) | 7.872
+reinforced margin | `bco_pair` times 0.997 at beta 0.05 | 7.525
+certainty-scaled logistic | no gradient while policy and reference are equal; the sandbox refuses this (SBX329) | 7.331
 """
 SHAPE = """\
 ## Descriptors: the shape of a loss
@@ -88,20 +127,23 @@ def page() -> str:
     parts = [HEAD]
     for contract, title in (("preference", "Preference losses"), ("classification", "Classification losses")):
         parts.append(f"## {title}\n\n{_table(contract)}")
+    parts.append(VERSIONS)
     parts.append(SHAPE + "".join(f"`{k}` | {_escaped(v)}\n" for k, v in DESCRIPTORS.items()))
     parts.append(IDENTITY)
     return linked("\n".join(parts), "docs/losses.md", "glossary.md")
 
 
 def _table(contract: str) -> str:
-    rows = ["name | loss | equation | tails, convex | notes", "--- | --- | --- | --- | ---"]
-    for name in known.names(contract):
-        loss, report = known.load(name), run.run(known.graph(name), seed=0)
+    losses = [known.load(name) for name in known.names(contract)]
+    heads = ["name", "loss", "equation", "tails, convex", "notes"] + ["score"] * any(loss.scores for loss in losses)
+    rows = [" | ".join(heads), " | ".join("---" for _ in heads)]
+    for loss in losses:
+        report = run.run(known.graph(loss.name), seed=0)
         trl = f", `{loss.trl}` in TRL" if loss.trl else ""
         what = f"{loss.title}{trl}. {loss.paper}"
         notes = ", ".join(f.rule for f in report.findings) or "none"
-        cells = (f"`{name}`", _escaped(what), f"`{_escaped(loss.equation)}`", _shape(report.descriptors), notes)
-        rows.append(" | ".join(cells))
+        cells = [f"`{loss.name}`", _escaped(what), f"`{_escaped(loss.equation)}`", _shape(report.descriptors), notes]
+        rows.append(" | ".join((*cells, loss.scores or "none")[: len(heads)]))
     return "\n".join(rows) + "\n"
 
 

@@ -51,6 +51,8 @@ def compared_losses(
     named = [loss for loss in losses if loss in everything]
     files = [loss for loss in losses if loss not in everything]
     unknown = [loss for loss in files if not loss.endswith(".py")]
+    if shared := next(filter(None, map(known.two_versions, [*unknown, *([baseline] if baseline else [])])), ""):
+        raise TaskError(shared)
     if unknown:
         raise TaskError(
             f"{unknown[0]!r} is neither a known {contract} loss nor a file NAME.py; known losses: {', '.join(everything)}"
@@ -67,19 +69,20 @@ def compared_losses(
     if own or named:
         named = [*first, *named]  # every comparison needs the baseline
     ordered = dict.fromkeys((*first, *everything))
-    published = [published(name) for name in ordered if not named or name in named]
-    taken = [*everything]
+    taken_up = [published(name) for name in ordered if not named or name in named]
+    taken = [*everything, *known.FORMER_NAMES]
     for loss in own:
         if loss.name in taken:
             raise TaskError(f"two losses are called {loss.name!r}: give the file another name")
         taken.append(loss.name)
-    return (*published, *own)
+    return (*taken_up, *own)
 
 
 def _baseline_of_runs(candidates: Sequence[tuple[Path, int]], published: Sequence[str]) -> str | None:
     for directory, _ in candidates:
         with Reader.open(existing_run(directory).archive) as reader:
             name = reader.run().baseline
+        name = known.FORMER_NAMES.get(name or "", name)
         if name in published:
             return name
     return None

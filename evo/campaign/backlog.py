@@ -81,4 +81,4 @@ def own_graph(reader: Reader, candidate: CandidateRow) -> str | None:
 
 
 def _is_published(seed_loss: CandidateRow) -> bool:
-    return seed_loss.name in known.names(seed_loss.contract)
+    return known.is_known(seed_loss.name, seed_loss.contract)

@@ -368,7 +368,7 @@ class Population:
         return None if pooled is None else pooled.deviation
 
     def _reads_beta(self, individual: Individual) -> bool:
-        published = individual.is_seed_loss and individual.name in known.names(self.info.contract)
+        published = individual.is_seed_loss and known.is_known(individual.name, self.info.contract)
         return not published or "beta" in known.graph(individual.name).inputs
 
     def _member(self, individual: Individual) -> Member:

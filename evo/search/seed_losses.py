@@ -15,7 +15,7 @@ def seed_losses(config: Config, info: TaskInfo) -> tuple[str, ...]:
     """Names of the seed losses. Raises ConfigError if one is not a known loss."""
     names = config.seeds if config.seeds is not None else contract_named(info.contract).seeds
     available = known.names(info.contract)
-    unknown = [name for name in names if name not in available]
+    unknown = [name for name in names if not known.is_known(name, info.contract)]
     if unknown:
         raise ConfigError(
             f"seeds: no known loss {unknown[0]!r}; known: {', '.join(available)}{did_you_mean(unknown[0], available)}"
@@ -24,11 +24,14 @@ def seed_losses(config: Config, info: TaskInfo) -> tuple[str, ...]:
 
 
 def require_seed_losses(config: Config, info: TaskInfo) -> None:
-    """Raise ConfigError if a new run would have no seed loss.
+    """Raise ConfigError if a new run would have no seed loss, or names one by a name that two published versions share.
 
     A search starts from seed losses, and its fitness is a difference to one of them, the baseline.
     """
-    if not seed_losses(config, info):
+    names = seed_losses(config, info)
+    if shared := next(filter(None, map(known.two_versions, names)), ""):
+        raise ConfigError(f"seeds: {shared}")
+    if not names:
         usual = contract_named(info.contract).seeds
         remedy = f"omit seeds to use the default ones ({', '.join(usual)})"
         if not usual:

@@ -90,7 +90,7 @@ def vetted(given: Sequence[SourceText], config: Config, contract: str, own: Path
     if not given:
         return ()
     accepted_by_sandbox(given, config, contract, _OPTION)
-    taken |= {*known.names(contract)}
+    taken |= {*known.names(contract), *known.FORMER_NAMES}
     losses = []
     for loss in given:
         name = _free(loss.name, taken)

@@ -14,6 +14,10 @@ LEAST_PART = 2
 """Fewest pairs in each half of the test pairs (search, held_out)."""
 
 LEAST_TEST_PAIRS = 2 * LEAST_PART
+
+LEAST_COUPLED = 2
+"""Fewest pairs of a micro-batch that statistics are taken over: one pair has no variance."""
+
 COLUMNS = ("prompt", "chosen", "rejected", "system", "tools", "chat_template_kwargs")
 
 
@@ -141,6 +145,11 @@ class Options(TaskOptions):
         ge=1,
         description="pairs per device at a time, a divisor of batch_size and pairs; null: no gradient accumulation",
     )
+    statistics: Literal["step", "micro_batch"] = Field(
+        "step",
+        description="pairs that a loss which uses its whole batch gets at a time: all of an optimiser step, or those of one "
+        "micro_batch on one device, as in TRL; micro_batch is then part of what decides the fitness",
+    )
     learning_rate: float = Field(5e-6, gt=0, description="peak learning rate; cosine to zero")
     warmup: float = Field(0.1, ge=0, lt=1, description="fraction of the steps that warm up")
     optimizer: str = Field(
@@ -208,6 +217,11 @@ class Options(TaskOptions):
         if self.micro_batch and self.pairs % self.micro_batch:
             # All micro-batches of a step weigh the same, so a smaller last one would change the training.
             raise ValueError(f"fitness.pairs {self.pairs} is not a multiple of fitness.micro_batch {self.micro_batch}")
+        if self.statistics == "micro_batch" and (self.micro_batch or 1) < LEAST_COUPLED:
+            raise ValueError(
+                "fitness.statistics micro_batch needs fitness.micro_batch, the number of pairs that a statistic is taken over: "
+                f"expected {LEAST_COUPLED} or more, got {self.micro_batch}"
+            )
         if self.batch_size > self.pairs:
             raise ValueError(
                 f"fitness.batch_size must be at most fitness.pairs, got {self.batch_size} and {self.pairs}"
@@ -239,7 +253,8 @@ class Options(TaskOptions):
         return self.cache or Path(os.path.expanduser(Path(base, "evopo")))
 
 
-# Options that affect where and how fast a score is computed. They change the score by rounding at most.
+# Options that affect where and how fast a score is computed. They change the score by rounding at most; micro_batch does with
+# `statistics: step` only.
 INCIDENTAL = {
     "micro_batch", "gradient_checkpointing", "attention", "device", "checkpoint_steps", "cache", "seconds_per_step",
     "evaluation_seconds",
@@ -249,7 +264,10 @@ INCIDENTAL_TO_JUDGES = {"max_tokens", "usd_per_million_in", "usd_per_million_out
 
 def essential(options: Options) -> dict[str, Any]:
     """The options that a score depends on, as plain data; they identify a run and its checkpoints."""
-    kept = options.model_dump(mode="json", exclude=INCIDENTAL)
+    by_step = options.statistics == "step"
+    kept = options.model_dump(mode="json", exclude=INCIDENTAL if by_step else INCIDENTAL - {"micro_batch"})
+    if by_step:  # keeps the identity of runs that are older than this option
+        del kept["statistics"]
     for key in ("evaluation", "held_out_evaluation"):
         for name in INCIDENTAL_TO_JUDGES if (kept[key] or {}).get("by") == "judge" else ():
             del kept[key][name]

@@ -208,6 +208,7 @@ class PreferenceRunner:
             train_dataset=pairs,
             processing_class=self.tokenizer,
             peft_config=self.policies.adapter(),
+            statistics=self.options.statistics,
             watch=watch,
         )
         trainer.remove_callback(PrinterCallback)

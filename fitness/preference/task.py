@@ -266,6 +266,10 @@ def _facts(options: Options) -> dict[str, str]:
         "beta": f"{options.beta:g} per nat",
         "longest prompt plus completion": f"{options.max_length} tokens",
     }
+    if options.statistics == "micro_batch":
+        found["batch"] = (
+            f"a loss is computed on {options.micro_batch} pairs at a time; statistics over the batch are of these"
+        )
     if isinstance(options.evaluation, RewardModelEvaluation):
         found["weight of the KL term"] = f"{options.evaluation.kl_weight:g} of reward per nat of KL per sequence"
     return found

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 # (policy_chosen, policy_rejected, reference_chosen, reference_rejected, beta) -> losses, all tensors of shape (batch,)
 PreferenceLoss = Callable[..., Tensor]
+
+# Which pairs a loss gets at a time, if the loss of a pair depends on the other pairs: all of an optimiser step, or those that one
+# device computes at a time.
+Statistics = Literal["step", "micro_batch"]
 
 TOKEN_COLUMNS = ("prompt_ids", "chosen_ids", "rejected_ids")
 REFERENCE_COLUMNS = ("ref_chosen_logps", "ref_rejected_logps")
@@ -92,8 +96,11 @@ def _value_and_gradient(loss: PreferenceLoss, beta: float, log_probs: Tensor) ->
     return torch.cat([losses.detach()[None], gradient])
 
 
-def refuse_unsupported(args: DPOConfig, needs: BatchNeeds) -> None:
-    """Raises ValueError for arguments that only TRL's own losses read, EvaluationFailed("unsupported_loss") for small batches."""
+def refuse_unsupported(args: DPOConfig, needs: BatchNeeds, *, whole_step: bool) -> None:
+    """Raises ValueError for arguments that only TRL's own losses read, EvaluationFailed("unsupported_loss") for small batches.
+
+    `whole_step`: the loss gets all pairs of an optimiser step at a time, else those of a micro-batch.
+    """
     unread = [name for name in ("ld_alpha", "use_weighting", "loss_weights") if getattr(args, name)]
     if args.f_divergence_type != "reverse_kl":
         unread.append("f_divergence_type")
@@ -102,7 +109,7 @@ def refuse_unsupported(args: DPOConfig, needs: BatchNeeds) -> None:
             f"{', '.join(unread)}: only TRL's own losses read these arguments; do not set them for a loss graph"
         )
     together = args.per_device_train_batch_size
-    if needs.coupled:
+    if whole_step:
         together *= args.gradient_accumulation_steps * args.world_size
     if together < needs.min_batch:
         raise EvaluationFailed(

@@ -30,6 +30,7 @@ from fitness.training.batches import (
     BatchNeeds,
     PreferenceCollator,
     PreferenceLoss,
+    Statistics,
     as_function,
     has_columns,
     losses_per_pair,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 # Above it the tiles save memory.
 DENSE_LOGITS = 2**24
 
-# Added to each micro-batch of a step whose loss is coupled: the gradient of the step's loss by the micro-batch's
+# Added to each micro-batch of a step whose loss gets the whole step: the gradient of the step's loss by the micro-batch's
 # log-probabilities, shape (2, batch), and the step's loss.
 STEP_GRADIENT, STEP_LOSS = "step_gradient", "step_loss"
 
@@ -59,8 +60,9 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
 
     `min_batch` (pairs) and `coupled` (whether a pair's loss depends on the other pairs) are determined if not given.
     `watch` records every optimiser step (see `fitness.training.curves`).
-    A last batch smaller than `min_batch` is dropped. A coupled loss is computed on all pairs of an optimiser step together, over
-    all micro-batches and ranks; with gradient accumulation this costs a second forward pass.
+    A last batch smaller than `min_batch` is dropped. With `statistics="step"` a coupled loss is computed on all pairs of an
+    optimiser step together, over all micro-batches and ranks; with gradient accumulation this costs a second forward pass. With
+    "micro_batch" it is computed on each micro-batch of each rank alone, as TRL does.
 
     Raises EvaluationFailed: `diverged` (NaN or infinite loss, gradient or weights), `unsupported_loss` (wrong shape;
     batches below `min_batch`), `bad_data` (fewer pairs than `min_batch`; prompts that are all too long).
@@ -76,6 +78,7 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         train_dataset: Any,
         min_batch: int | None = None,
         coupled: bool | None = None,
+        statistics: Statistics = "step",
         watch: CurveRecorder | None = None,
         peft_config: Any = None,
         **kwargs: Any,
@@ -86,7 +89,9 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         self.needs = BatchNeeds(
             needs.min_batch if min_batch is None else min_batch, needs.coupled if coupled is None else coupled
         )
-        refuse_unsupported(args, self.needs)
+        self.whole_step = self.needs.coupled and statistics == "step"
+        """Whether the loss gets all pairs of an optimiser step at a time."""
+        refuse_unsupported(args, self.needs, whole_step=self.whole_step)
         if has_columns(train_dataset, REFERENCE_COLUMNS):
             args.precompute_ref_log_probs = True
         if isinstance(model, nn.Module):
@@ -124,7 +129,7 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         return super()._get_dataloader(dataset, description, batch_size, *args, is_training=is_training, **kwargs)
 
     def _pairs_seen_together(self, batch_size: int) -> int:
-        return batch_size * (self.args.gradient_accumulation_steps if self.needs.coupled else 1)
+        return batch_size * (self.args.gradient_accumulation_steps if self.whole_step else 1)
 
     def _prepare_dataset(self, dataset: Any, processing_class: Any, args: DPOConfig, dataset_name: str) -> Any:
         if has_columns(dataset, TOKEN_COLUMNS):
@@ -157,7 +162,7 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
-        if self.needs.coupled and len(batches) > 1:
+        if self.whole_step and len(batches) > 1:
             self._couple(batches)
         return batches, items
 
@@ -235,9 +240,9 @@ class GraphDPOTrainer(DPOTrainer):  # type: ignore[misc]
         return found
 
     def _loss(self, *log_probs: Tensor) -> Tensor:
-        """Mean loss of the batch, shape (); over the pairs of all ranks if the loss is coupled."""
+        """Mean loss of the batch, shape (); over the pairs of all ranks if the loss gets a whole step."""
         ranks = self.accelerator.num_processes
-        gather = self.needs.coupled and ranks > 1
+        gather = self.whole_step and ranks > 1
         if gather:
             log_probs = tuple(self._with_other_ranks(x) for x in log_probs)
         loss = losses_per_pair(self.loss_fn, log_probs, self.beta).mean()

@@ -65,7 +65,12 @@ def nearest_known(graph: VerifiedGraph, beta: float | None = None) -> Relation |
         return None
     published = _published(graph.contract, beta or inputs.LINE_BETA)
     fits = [fit for other in published if (fit := _fitted(other, ours, points, typical))]
-    best = min(fits, key=lambda fit: (fit.distance > SAME_WITHIN, fit.distance, fit.name), default=None)
+    # A known loss that is another one at another beta is named as itself.
+    best = min(
+        fits,
+        key=lambda f: (f.distance > SAME_WITHIN or (f.multiple, f.factor) != (1.0, 1.0), f.distance, f.name),
+        default=None,
+    )
     if best is not None and best.distance <= SAME_WITHIN:
         return Relation(_exactly(best), (Part(best.name, best.factor, best.multiple),), best.distance)
     blend = _blended(published, ours, typical)

@@ -29,6 +29,12 @@ class KnownLoss:
     contract: str
     trl: str = ""
     """The `loss_type` of the same loss in TRL; "" if TRL does not have it."""
+    scores: str = ""
+    """Published scores of exactly this version; "" if none was published."""
+
+
+FORMER_NAMES = {"aql": "aql_repository", "pfl": "pfl_repository"}
+"""Names in older archives and configurations, each of the version that it stood for. The losses were published in two versions."""
 
 
 def names(contract: str | None = None) -> tuple[str, ...]:
@@ -38,9 +44,28 @@ def names(contract: str | None = None) -> tuple[str, ...]:
     return tuple(sorted(name for name, of in _index().items() if contract in (None, of)))
 
 
+def is_known(name: str, contract: str) -> bool:
+    """Whether an archive's loss called `name` is a known loss of `contract`, by its present or former name."""
+    return _index().get(FORMER_NAMES.get(name, name)) == contract
+
+
+def two_versions(name: str) -> str:
+    """What to say of a former name that a user gives: the names of the two versions. "" for any other name."""
+    if name not in FORMER_NAMES:
+        return ""
+    return (
+        f"{name!r} was published in two versions: {name}_found is the one that the search found and scored, {name}_repository that "
+        "of the authors' later code; name one of them"
+    )
+
+
 @cache
 def load(name: str) -> KnownLoss:
-    """The known loss called `name`. Raises KeyError, which lists the known ones, and ContractError if its header is incomplete."""
+    """The known loss with this present or former name.
+
+    Raises KeyError, which lists the known ones, and ContractError if its header is incomplete.
+    """
+    name = FORMER_NAMES.get(name, name)
     source = _file(name, "py").read_text("utf-8")
     contract, header = _index()[name], _header(source)
     try:
@@ -54,8 +79,8 @@ def load(name: str) -> KnownLoss:
 
 @cache
 def graph(name: str) -> VerifiedGraph:
-    """The verified graph of the known loss called `name`. Raises KeyError that lists the known ones."""
-    return VerifiedGraph.from_json(_file(name, "json").read_text("utf-8"))
+    """The verified graph of the known loss with this present or former name. Raises KeyError that lists the known ones."""
+    return VerifiedGraph.from_json(_file(FORMER_NAMES.get(name, name), "json").read_text("utf-8"))
 
 
 def _index() -> dict[str, str]:

@@ -2,6 +2,7 @@
 # paper: Lu et al. 2024, "Discovering Preference Optimization Algorithms with and for Large Language Models", https://arxiv.org/abs/2406.08414
 # equation: b softplus(-x) + (1-b) max(0, 1-x), b = sigmoid(0.1 |u - m|),
 #   m = m0 + 0.05 (sigmoid(mean(u)) - m0), m0 = std(u) mean(sigmoid(-u)), u = x/0.05
+# scores: MT-Bench 7.931
 
 import torch
 import torch.nn.functional as F

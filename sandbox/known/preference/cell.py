@@ -1,6 +1,7 @@
 # title: Combined exponential and logistic loss (CELL)
 # paper: Lu et al. 2024, "Discovering Preference Optimization Algorithms with and for Large Language Models", https://arxiv.org/abs/2406.08414
 # equation: 0.5 exp(-x) + 0.5 softplus(-x)
+# scores: MT-Bench 7.925
 
 import torch
 import torch.nn.functional as F

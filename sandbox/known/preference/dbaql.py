@@ -1,6 +1,7 @@
 # title: Dynamic blended adaptive quantile loss (DBAQL)
 # paper: Lu et al. 2024, "Discovering Preference Optimization Algorithms with and for Large Language Models", https://arxiv.org/abs/2406.08414
 # equation: c softplus(-x/0.9) + (1-c) exp(-0.9 x), c = sigmoid(var(u)), u = x/0.05
+# scores: MT-Bench 7.978
 
 import torch
 import torch.nn.functional as F

@@ -2,6 +2,7 @@
 # paper: Lu et al. 2024, "Discovering Preference Optimization Algorithms with and for Large Language Models", eq. 5, https://arxiv.org/abs/2406.08414
 # equation: (1 - sigmoid(u)) softplus(-x) + sigmoid(u) exp(-x), u = x/0.05
 # trl: discopop
+# scores: MT-Bench 7.916
 
 import torch
 import torch.nn.functional as F

@@ -2,6 +2,7 @@
 # paper: Zhao et al. 2023, "SLiC-HF", https://arxiv.org/abs/2305.10425
 # equation: max(0, 1 - x)
 # trl: hinge
+# scores: MT-Bench 7.881
 
 import torch
 

@@ -139,6 +139,12 @@ def test_what_does_not_exist_is_named(losses, told):
         compared_losses("classification", losses)
 
 
+@pytest.mark.parametrize("given", [{"losses": ["pfl"]}, {"baseline": "pfl"}])
+def test_a_name_that_two_published_versions_share_is_refused_with_both(given):
+    with pytest.raises(TaskError, match=r"'pfl' was published in two versions: pfl_found .* pfl_repository"):
+        compared_losses("preference", **given)
+
+
 def test_a_file_cannot_pass_for_a_published_loss(mine):
     with pytest.raises(TaskError, match="two losses are called 'focal'"):
         compared_losses("classification", [str(mine.rename(mine.with_name("focal.py")))])

@@ -14,7 +14,7 @@ from archive.errors import CorruptArchive
 from archive.query import Reader
 from evo.config.schema import ConfigError, parse_config
 from evo.search.population import Population
-from evo.search.seed_losses import baseline_of_new_run
+from evo.search.seed_losses import baseline_of_new_run, require_seed_losses
 from evo.search.selection.bandit import rewards
 from evo.search.selection.members import SelectionSettings
 from evo.search.selection.select import residents
@@ -265,6 +265,13 @@ def test_seed_losses_have_begun_once_each_has_a_result_or_was_refused(run: Histo
 def test_a_seed_loss_that_nobody_knows_is_named_with_the_nearest_one() -> None:
     with pytest.raises(ConfigError, match=r"seeds: no known loss 'focl'; known: .*did you mean focal\?"):
         Population(parse_config({"task": "classification", "seeds": ["focl"]}), INFO, 1)
+
+
+def test_a_name_that_two_published_versions_share_is_refused_for_a_new_run_and_continues_an_old_one() -> None:
+    old, info = parse_config({"task": "sentiment", "seeds": ["dpo", "aql"]}), task_info("sentiment")
+    with pytest.raises(ConfigError, match=r"seeds: 'aql' was published in two versions: aql_found .* aql_repository"):
+        require_seed_losses(old, info)
+    assert Population(old, info, 1).seed_losses == ("dpo", "aql")
 
 
 @pytest.mark.parametrize(

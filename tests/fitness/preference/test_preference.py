@@ -197,6 +197,15 @@ def test_gradient_accumulation_gives_the_same_training(loss, options):
         assert dict(parts.curves[name]) == pytest.approx(dict(points), rel=1e-3, abs=1e-4), name
 
 
+@pytest.mark.parametrize(("loss", "equal"), [("dpo", True), ("kto_pair", False)])  # the second is coupled
+def test_statistics_of_micro_batches_change_a_coupled_loss_only(loss, equal, options):
+    by_step, by_part = (
+        prepared(options(micro_batch=2, statistics=statistics)).score_seed(graph(loss), "short", 0).curves["loss"]
+        for statistics in ("step", "micro_batch")
+    )
+    assert (dict(by_part) == pytest.approx(dict(by_step), rel=1e-6)) is equal
+
+
 def test_a_loss_undefined_on_one_pair_trains_on_an_odd_number(options):
     result = prepared(options(pairs=33)).score_seed(graph("dbaql"), "full", 0)
     assert result.steps == 10
@@ -506,6 +515,9 @@ def test_identity_depends_on_contents_and_not_on_incidental_options(options, tmp
 
     assert identity() == identity(micro_batch=2, checkpoint_steps=5, cache=str(tmp_path))
     assert identity() != identity(beta=0.2)
+    over_2, over_4 = (identity(statistics="micro_batch", micro_batch=size) for size in (2, 4))
+    assert over_2 != over_4 and over_2 != identity(micro_batch=2)
+    assert identity(statistics="step") == identity()
     data = save_pairs(tmp_path / "data.jsonl", pairs())
     before = identity(data=str(data))
     save_pairs(data, pairs(59))
@@ -520,6 +532,9 @@ def test_identity_depends_on_contents_and_not_on_incidental_options(options, tmp
         ({"quantization": "4bit"}, "quantization needs fitness.lora"),
         ({"batch_size": 64}, "batch_size must be at most fitness.pairs"),
         ({"batch_size": 8, "micro_batch": 3}, "multiple of fitness.micro_batch"),
+        ({"statistics": "micro_batch"}, "needs fitness.micro_batch.* expected 2 or more, got None"),
+        ({"statistics": "micro_batch", "micro_batch": 1}, "expected 2 or more, got 1"),
+        ({"statistics": "epoch"}, "statistics"),
         ({"max_prompt_length": 32}, "less than fitness.max_length"),
         ({"evaluation": {"by": "magic"}}, "magic"),
     ],

@@ -19,7 +19,7 @@ from transformers import LlamaForCausalLM, LlamaForSequenceClassification
 
 from evo.config.schema import load_config
 from fitness.preference import runner as preference_lab
-from fitness.preference.options import JudgeEvaluation, Options, PairEvaluation
+from fitness.preference.options import JudgeEvaluation, Options, RewardModelEvaluation
 from fitness.preference.pairs.digests import path_digest
 from fitness.preference.runner import PreferenceRunner, _newest_whole
 from fitness.score import EvaluationFailed, FailureReason
@@ -449,11 +449,12 @@ def test_too_few_test_pairs_after_tokenising_are_refused(options, tmp_path):
 # --- the recipe ---
 
 
-def test_the_large_recipe_searches_by_accuracy_and_uses_a_judge_in_the_final():
+def test_the_large_recipe_has_the_published_steps_and_statistics_and_no_fitness_by_accuracy():
     recipe = load_config(ROOT / "recipes" / "zephyr-7b-gemma.yaml").fitness
     options = Options.model_validate(recipe)
-    assert isinstance(options.evaluation, PairEvaluation)
-    assert options.evaluation.by == "accuracy"
+    assert options.full_steps == 104
+    assert (options.statistics, options.micro_batch) == ("micro_batch", 2)
+    assert isinstance(options.evaluation, RewardModelEvaluation)
     assert isinstance(options.held_out_evaluation, JudgeEvaluation)
     assert options.pairs % (options.micro_batch * 8) == 0
 

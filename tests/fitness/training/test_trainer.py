@@ -121,7 +121,9 @@ def train(cls, model, args, dataset, tokenizer, **kwargs):
 # --- golden: the seam reproduces TRL ---
 
 
-def assert_reproduces(loss_type, tmp_path, tokenizer, dataset, *, lora=False, reference=None, **changes):
+def assert_reproduces(
+    loss_type, tmp_path, tokenizer, dataset, *, lora=False, reference=None, statistics="step", **changes
+):
     args = config(tmp_path, loss_type=loss_type, label_smoothing=LABEL_SMOOTHING.get(loss_type, 0.0), **changes)
     peft = {"peft_config": LoraConfig(r=2, target_modules=["q_proj", "v_proj"])} if lora else {}
     stock_logs, stock_weights = train(
@@ -129,7 +131,7 @@ def assert_reproduces(loss_type, tmp_path, tokenizer, dataset, *, lora=False, re
     )
     our_logs, our_weights = train(
         GraphDPOTrainer, tiny_model(), args, dataset, tokenizer, ref_model=copy.deepcopy(reference), **peft,
-        loss_graph=EXPRESSIBLE[loss_type],
+        loss_graph=EXPRESSIBLE[loss_type], statistics=statistics,
     )  # fmt: skip
     assert len(stock_logs) == len(our_logs)
     for stock, ours in zip(stock_logs, our_logs, strict=True):
@@ -266,7 +268,7 @@ def test_batch_requirements_of_known_losses_match_their_formulas(beta):
     """Some use a batch statistic, some an unbiased deviation; the exponential loss only overflows."""
     found = {name: as_function(graph(name), beta)[1] for name in names("preference")}
     coupled = {name for name, need in found.items() if need.coupled}
-    assert coupled == {"kto_pair", "dbaql", "aql", "aqfl", "aot", "aot_unpaired"}
+    assert coupled == {"kto_pair", "dbaql", "aql_found", "aql_repository", "aqfl", "aot", "aot_unpaired"}
     assert {name for name, need in found.items() if need.min_batch == 2} == {"dbaql", "aqfl"}
     assert batch_needs(compile_loss(graph("exponential")), beta) == BatchNeeds(min_batch=1, coupled=False)
 
@@ -317,6 +319,80 @@ def test_a_coupled_loss_sees_all_micro_batches_of_a_step(cached, tmp_path, token
     assert [log.get("loss") for log in part_logs] == pytest.approx([log.get("loss") for log in whole_logs], abs=1e-5)
     for name, weight in whole.items():
         torch.testing.assert_close(parts[name], weight, rtol=0, atol=2e-5)
+
+
+def test_a_coupled_loss_on_micro_batches_trains_as_in_trl(tmp_path, tokenizer):
+    """TRL computes a loss on each micro-batch alone."""
+    args = {"precompute_ref_log_probs": True, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 3}
+    for loss_type in ("aot", "aot_unpaired"):
+        data = pairs(12, cached=True)
+        assert_reproduces(loss_type, tmp_path, tokenizer, data, statistics="micro_batch", **args)
+
+
+@pytest.mark.parametrize("name", ["dbaql", "aqfl"])
+def test_statistics_are_over_the_step_or_over_each_micro_batch(name, tmp_path, tokenizer):
+    """One step on six pairs: of all at once, or the mean of the losses of three micro-batches of two."""
+    data, loss = pairs(6, cached=True), compile_loss(graph(name))
+    parts = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 3}
+
+    def one_step(statistics, **changes):
+        plain = {"optim": "sgd", "learning_rate": 1.0, "max_grad_norm": 0.0, "max_steps": 1, "beta": 0.05, "seed": 3}
+        trainer = GraphDPOTrainer(
+            tiny_model(), args=config(tmp_path, **plain | changes), train_dataset=data, processing_class=tokenizer,
+            loss_graph=graph(name), statistics=statistics,
+        )  # fmt: skip
+        trainer.train()
+        ((_, value),) = trainer.watch.curves["loss"]
+        before = tiny_model().state_dict()
+        return value, {key: before[key] - w.detach() for key, w in trainer.model.named_parameters()}
+
+    def by_hand(size):
+        """Mean loss of the batches of `size` pairs in the trainer's order, and its gradient, without the trainer."""
+        model, batches = tiny_model(), []
+        order = one_order(tmp_path, tokenizer, data)
+        for start in range(0, len(order), size):
+            rows = [data[i] for i in order[start : start + size]]
+            sides = [torch.stack([summed(model, row, side) for row in rows]) for side in ("chosen", "rejected")]
+            cached = [torch.tensor([row[f"ref_{side}_logps"] for row in rows]) for side in ("chosen", "rejected")]
+            batches.append(loss(*sides, *cached, 0.05).mean())
+        mean = torch.stack(batches).mean()
+        mean.backward()
+        return mean.item(), {key: w.grad for key, w in model.named_parameters()}
+
+    whole, of_parts = by_hand(6), by_hand(2)
+    assert abs(whole[0] - of_parts[0]) > 1e-4
+    for expected, found in (
+        (whole, one_step("step", per_device_train_batch_size=6)),
+        (whole, one_step("step", **parts)),
+        (of_parts, one_step("micro_batch", **parts)),
+    ):
+        assert found[0] == pytest.approx(expected[0], rel=3e-5)
+        for key, gradient in expected[1].items():
+            torch.testing.assert_close(found[1][key], gradient, rtol=1e-3, atol=1e-5)
+
+
+def summed(model, row, side):
+    """The log-probability of a completion, in nats, from the model's own head."""
+    ids = torch.tensor([row["prompt_ids"] + row[f"{side}_ids"]])
+    log_probs = model(ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])
+    return log_probs[len(row["prompt_ids"]) - 1 :].sum()
+
+
+def one_order(tmp_path, tokenizer, data):
+    """The positions of the pairs in the order in which a trainer with this seed meets them."""
+    args = config(tmp_path, per_device_train_batch_size=1, seed=3)
+    trainer = GraphDPOTrainer(
+        tiny_model(), args=args, train_dataset=data, processing_class=tokenizer, loss_graph=sigmoid
+    )
+    seen = [round(float(batch["ref_chosen_logps"]), 4) for batch in trainer.get_train_dataloader()]
+    return [[round(value, 4) for value in data["ref_chosen_logps"]].index(value) for value in seen]
+
+
+def test_a_loss_undefined_on_one_pair_needs_two_in_a_micro_batch(tmp_path, tokenizer):
+    changes = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 4}
+    error = failure(batch_variance, tmp_path, tokenizer, changes=changes, statistics="micro_batch")
+    assert error.reason is FailureReason.UNSUPPORTED_LOSS
+    assert "would get 1 at a time" in error.detail
 
 
 def test_a_loss_undefined_on_one_pair_trains_on_micro_batches_of_one(tmp_path, tokenizer):

@@ -20,7 +20,7 @@ torch.set_num_threads(1)
 
 @pytest.mark.parametrize("name", known.names("preference"))
 def test_the_known_losses_that_are_not_pointwise(name):
-    coupled = name in {"aot", "aot_unpaired", "aql", "aqfl", "dbaql", "kto_pair"}
+    coupled = name in {"aot", "aot_unpaired", "aql_found", "aql_repository", "aqfl", "dbaql", "kto_pair"}
     assert is_pointwise(known.graph(name)) is not coupled
 
 

@@ -37,7 +37,14 @@ def dbaql(x):
     return c * softplus(-x / 0.9) + (1 - c) * np.exp(-0.9 * x)
 
 
-def aql(x):
+def aql_found(x, tau=0.05):
+    """Lu et al. 2024, eq. 11 to 14; the mean in eq. 13 is taken inside the sigmoid, as in the code that was scored."""
+    m2 = 0.5 + 0.01 * (sigmoid((x / tau).mean()) - 0.5)
+    q = sigmoid(tau * m2 - x)
+    return q * softplus(-x) + (1 - q) * hinge(x)
+
+
+def aql_repository(x):
     u = x / 0.05
     q = sigmoid(0.5 + 0.01 * (sigmoid(u.mean()) - 0.5) - u)
     return q * softplus(-x) + (1 - q) * hinge(x)
@@ -55,6 +62,11 @@ def lrml(x):
     return (1 - s) * softplus(-x) + s * np.exp(-x)
 
 
+def cross_entropy(x, target):
+    """The binary cross-entropy of the logit x with a target between 0 and 1."""
+    return -target * np.log(sigmoid(x)) - (1 - target) * np.log(sigmoid(-x))
+
+
 def exo_pair(x, e=0.001):
     p = np.stack([sigmoid(x), sigmoid(-x)])
     return (p * np.log(p / np.array([[1 - e], [e]]))).sum(0)
@@ -70,12 +82,20 @@ def preference(name, pc, pr, rc, rr, beta):
         "kto_pair": lambda: kto_pair(hw, hl, beta),
         "exponential": lambda: np.exp(-x),
         "dbaql": lambda: dbaql(x),
-        "aql": lambda: aql(x),
+        "aql_found": lambda: aql_found(x),
+        "aql_repository": lambda: aql_repository(x),
         "aqfl": lambda: aqfl(x),
         "padll": lambda: 0.9 * np.where(x < 0, 0.5, 1.0) * softplus(-x),
         "cell": lambda: (np.exp(-x) + softplus(-x)) / 2,
         "lrml": lambda: lrml(x),
-        "pfl": lambda: np.where(pc > pr, softplus(-x) / 2, 2 * hinge(x)),
+        "pfl_found": lambda: np.where(pc > pr, softplus(-x / 0.05) / 2, 2 * hinge(x / 0.05)),
+        "pfl_repository": lambda: np.where(pc > pr, softplus(-x) / 2, 2 * hinge(x)),
+        "adaptive_margin": lambda: -np.log(sigmoid(x - beta * (abs(pc - pr) - abs(rc - rr)))),
+        "annealed_logistic_hinge": lambda: sigmoid(hl - hw) * softplus(-x) + sigmoid(hw - hl) * hinge(x),
+        "squared_logistic": lambda: np.log(sigmoid(x)) ** 2,
+        "focal_logistic": lambda: (1 - sigmoid(hw - hl)) ** 2 * softplus(-x),
+        "label_smoothed_logistic": lambda: (cross_entropy(x, 0.9) + cross_entropy(x, 0.0)) / 2,
+        "margin_decay": lambda: 0.9 * np.where(hw - hl < 0.2, 0.5, 1.0) * softplus(0.2 * beta - x),
         "exo_pair": lambda: exo_pair(x),
         "nca_pair": lambda: softplus(-beta * hw) + (softplus(beta * hw) + softplus(beta * hl)) / 2,
         "robust": lambda: (0.9 * softplus(-x) - 0.1 * softplus(x)) / 0.8,
@@ -116,7 +136,7 @@ def classification(name, z, y):
     return formulas[name]()
 
 
-@pytest.mark.parametrize("beta", [0.05, 0.1, 1.0])
+@pytest.mark.parametrize("beta", [0.01, 0.05, 0.1, 1.0])
 @pytest.mark.parametrize("name", known.names("preference"))
 def test_preference_loss_equals_its_formula(name, beta):
     rng = np.random.default_rng(sum(map(ord, name)))
@@ -125,6 +145,60 @@ def test_preference_loss_equals_its_formula(name, beta):
     inputs = [*policy, *reference]
     ours = compile_loss(known.graph(name))(*map(torch.tensor, inputs), beta)
     np.testing.assert_allclose(ours.numpy(), preference(name, *inputs, beta), rtol=1e-9, atol=1e-12)
+
+
+AS_PRINTED = {
+    "dbaql": lambda rho, x: mixed(sigmoid(np.var(rho, ddof=1)), softplus(-x / 0.9), np.exp(-x * 0.9)),
+    "aql_found": lambda rho, x: mixed(
+        sigmoid(-0.05 * (rho - (0.5 + 0.01 * (sigmoid(rho.mean()) - 0.5)))), softplus(-x), hinge(x)
+    ),
+    "aqfl": lambda rho, x: mixed(sigmoid(0.1 * abs(rho - adapted(rho))), softplus(-x), hinge(x)),
+    "lrml": lambda rho, x: mixed(sigmoid(rho), np.exp(-x), softplus(-x)),
+}
+"""What the language model wrote and the paper prints in appendix E, with self.beta = 0.05: every gate reads rho."""
+
+
+def mixed(weight, first, second):
+    return weight * first + (1 - weight) * second
+
+
+def adapted(rho):
+    quantile = np.std(rho, ddof=1) * sigmoid(-rho).mean()
+    return quantile + 0.05 * (sigmoid(rho.mean()) - quantile)
+
+
+def at_the_search_s_beta(name, rho):
+    """The losses of pairs whose margin is rho, in nats, at beta 0.05; the policy's own margin is rho."""
+    zeros = np.zeros_like(rho)
+    return compile_loss(known.graph(name))(*map(torch.tensor, (rho, zeros, zeros, zeros)), 0.05).numpy()
+
+
+RHO = np.random.default_rng(0).normal(0, 15, 11)
+
+
+@pytest.mark.parametrize("name", AS_PRINTED)
+def test_a_loss_is_the_code_that_was_scored_at_the_beta_of_the_search(name):
+    np.testing.assert_allclose(at_the_search_s_beta(name, RHO), AS_PRINTED[name](RHO, 0.05 * RHO), rtol=1e-9)
+
+
+def test_pfl_as_found_does_not_use_beta_at_the_beta_of_the_search():
+    printed = np.where(RHO > 0, softplus(-RHO) / 2, 2 * hinge(RHO))
+    np.testing.assert_allclose(at_the_search_s_beta("pfl_found", RHO), printed, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["aql", "pfl"])
+def test_the_two_versions_differ_at_the_beta_of_the_search(name):
+    found, repository = (at_the_search_s_beta(f"{name}_{version}", RHO) for version in ("found", "repository"))
+    assert abs(found - repository).max() > 0.1
+
+
+@pytest.mark.parametrize(("name", "slope"), [("aql_found", -0.670), ("aql_repository", 0.754), ("lrml", 0.784)])
+def test_the_slope_at_rho_0_is_the_published_one(name, slope):
+    """By x at beta 0.05, of one pair among others that stay at rho = 0."""
+    moved = np.zeros((2, 1000))
+    moved[:, 0] = 1e-4, -1e-4
+    up, down = (at_the_search_s_beta(name, rho)[0] for rho in moved)
+    assert (up - down) / (0.05 * 2e-4) == pytest.approx(slope, abs=1e-3)
 
 
 @pytest.mark.parametrize("classes", [2, 7])
@@ -182,8 +256,24 @@ def test_unknown_names_and_contracts_are_errors_that_list_the_known_ones():
 
 
 def test_the_rows_of_the_discopop_paper_are_there():
-    rows = {"dpo", "slic", "ipo", "exponential", "kto_pair", "dbaql", "aql", "aqfl", "padll", "cell", "lrml", "pfl"}
-    assert rows <= set(known.names("preference"))
+    rows = {"dpo", "slic", "ipo", "exponential", "kto_pair", "dbaql", "aqfl", "padll", "cell", "lrml"}
+    versions = {f"{name}_{version}" for name in ("aql", "pfl") for version in ("found", "repository")}
+    assert rows | versions <= set(known.names("preference"))
+
+
+def test_a_score_names_the_version_that_it_was_measured_with():
+    assert known.load("aql_found").scores == "MT-Bench 7.953" and not known.load("aql_repository").scores
+    assert known.load("pfl_found").scores == "MT-Bench 7.900" and not known.load("pfl_repository").scores
+
+
+@pytest.mark.parametrize("name", ["aql", "pfl"])
+def test_a_former_name_stands_for_the_version_that_it_named(name):
+    assert known.load(name) == known.load(f"{name}_repository")
+    assert known.graph(name) == known.graph(f"{name}_repository")
+    assert known.is_known(name, "preference") and not known.is_known(name, "classification")
+    assert name not in known.names()
+    assert f"{name}_found" in known.two_versions(name) and f"{name}_repository" in known.two_versions(name)
+    assert not known.two_versions("dpo")
 
 
 def test_the_page_of_losses_is_up_to_date():

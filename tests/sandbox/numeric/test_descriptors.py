@@ -47,7 +47,8 @@ LOOKING_ACROSS_THE_BATCH = {
     "kto_pair": ("flat", "flat"),
     "aot": ("linear", "flat"),
     "aot_unpaired": ("linear", "flat"),
-    "aql": ("linear", "flat"),
+    "aql_found": ("linear", "flat"),
+    "aql_repository": ("linear", "flat"),
     "aqfl": ("linear", "flat"),
     "dbaql": ("linear", "flat"),
     "torch.sigmoid(-x) + F.softplus(x.mean()) / 10": ("flat", "linear"),
@@ -72,7 +73,8 @@ def test_tails_of_a_coupled_loss_are_those_of_its_formula(loss):
 
 CONVEX = {
     "dpo": True, "slic": True, "ipo": True, "exponential": True, "cdpo": True, "robust": True, "squared_hinge": True,
-    "savage": False, "lrml": False, "padll": False, "pfl": False, "apo_zero": False, "exo_pair": False, "aql": False,
+    "savage": False, "lrml": False, "padll": False, "pfl_found": False, "pfl_repository": False,
+    "apo_zero": False, "exo_pair": False, "aql_found": False, "aql_repository": False,
 }  # fmt: skip
 
 
@@ -136,7 +138,7 @@ def test_asymmetry_and_the_share_that_falls():
         ("lrml", True, True, False),
         ("dbaql", True, True, True),
         ("bco_pair", False, True, False),
-        ("pfl", False, True, False),
+        ("pfl_found", False, True, False),
         ("cpo", False, False, False),
         ("F.softplus(-beta * (pc - pr))", False, False, False),
         ("sft", False, False, False),

@@ -94,9 +94,11 @@ NOTES = {
     "lrml": {"SBX323", "SBX324", "SBX325"},
     "dbaql": {"SBX322", "SBX323", "SBX326"},
     "aqfl": {"SBX322", "SBX325", "SBX326"},
-    "aql": {"SBX324", "SBX325", "SBX326"},
+    "aql_found": {"SBX325", "SBX326"},
+    "aql_repository": {"SBX324", "SBX325", "SBX326"},
     "padll": {"SBX325"},
-    "pfl": {"SBX325"},
+    "pfl_found": {"SBX325"},
+    "pfl_repository": {"SBX325"},
     "sft": {"SBX321"},
 }
 

@@ -22,7 +22,7 @@ pytest.importorskip("matplotlib")
 
 @pytest.fixture(scope="module")
 def shown():
-    return [landscape(name, known.graph(name), 0.05) for name in ("dpo", "lrml", "kto_pair", "pfl")]
+    return [landscape(name, known.graph(name), 0.05) for name in ("dpo", "lrml", "kto_pair", "pfl_repository")]
 
 
 def test_the_words_say_what_the_paper_says_of_lrml(shown):
@@ -46,7 +46,7 @@ def test_a_loss_with_many_optima_is_told_in_few_lines():
 def test_planes_are_there_for_losses_that_need_them(shown):
     assert [one.plane is not None for one in shown] == [False, False, True, True]
     titles = [axes.get_title("left") or axes.get_title() for axes in draw_landscapes(shown).axes]
-    assert titles == ["beta 0.05", "", "beta 0.05, close-up", "", "kto_pair, beta 0.05", "pfl, beta 0.05"]
+    assert titles == ["beta 0.05", "", "beta 0.05, close-up", "", "kto_pair, beta 0.05", "pfl_repository, beta 0.05"]
 
 
 def test_a_plane_says_where_a_step_does_harm():

@@ -88,16 +88,16 @@ def test_a_smooth_falling_loss_has_nothing_to_tell():
 
 
 def test_a_coupled_loss_is_examined_as_one_pair_of_a_batch():
-    minimum, maximum = found("aql").optima
+    minimum, maximum = found("aql_repository").optima
     assert minimum.margin < 0 < maximum.margin, "its gate has the shape of that of LRML"
-    assert found("aql").slope_at_zero / 0.05 == pytest.approx(0.754, abs=0.002)
+    assert found("aql_repository").slope_at_zero / 0.05 == pytest.approx(0.754, abs=0.002)
 
 
 @pytest.mark.parametrize(
     ("name", "split", "reference"),
     [
         ("dpo", False, False), ("dbaql", False, False), ("cross_entropy", False, False),
-        ("kto_pair", True, False), ("sft", True, False), ("pfl", False, True), ("cpo", True, True),
+        ("kto_pair", True, False), ("sft", True, False), ("pfl_repository", False, True), ("cpo", True, True),
     ],
 )  # fmt: skip
 def test_what_a_loss_depends_on_besides_the_margin(name, split, reference):
