@@ -55,6 +55,8 @@ _Place = str | Path | tuple[Path, int]
 def _place(text: str) -> _Place:
     if text in known.names():
         return text
+    if versions := known.two_versions(text):
+        raise TaskError(versions)
     directory, mark, candidate = text.rpartition("#")
     if mark and directory and candidate:
         path = Path(directory)

@@ -113,6 +113,7 @@ def test_classification_losses_have_no_beta():
     ("arguments", "told"),
     [
         (["lmrl"], "did you mean lrml"),
+        (["pfl"], "pfl_found is the one that the search found"),
         (["missing.py"], "cannot read the loss in missing.py: No such file"),
         (["dpo", "focal"], "focal is a classification loss, and the others are preference losses"),
         (["dpo", "--contract", "x"], "--contract: expected one of"),
