@@ -35,10 +35,17 @@ class Options(TaskOptions):
     @model_validator(mode="before")
     @classmethod
     def _with_defaults_of_the_world(cls, given: Any) -> Any:
-        """Options that are not given have the world's values. An unknown world is left to the validation of its field."""
+        """Options that are not given have the world's values, a batch at most all pairs. An unknown world is left to the validation
+        of its field."""
         name = given.get("world") if isinstance(given, Mapping) else None
         world = WORLDS.get(name) if isinstance(name, str) else None
-        return {**world.defaults, **given} if world else given
+        if world is None:
+            return given
+        pairs, batch = given.get("pairs"), world.defaults.get("batch_size")
+        fits = (
+            {"batch_size": min(batch, pairs)} if isinstance(pairs, int) and isinstance(batch, int) and pairs > 0 else {}
+        )
+        return {**world.defaults, **fits, **given}
 
     @model_validator(mode="after")
     def _batch_fits(self) -> "Options":

@@ -50,6 +50,10 @@ READING = {
         ["autopsy", "DIR", "7", "--dry-run", "--config", "DIR/config.yaml"],
         ["autopsy", "DIR", "7", "--dry-run", "--rung", STEERING.replace("\0", "")],
     ],
+    "landscape": [
+        ["landscape", "DIR#1"], ["landscape", "DIR#7"], ["landscape", STEERING.replace("\0", "")],
+        ["landscape", "DIR/loss.py"], ["landscape", "dpo", "--pairs", "DIR/gone"],
+    ],
     "compare": [["compare", "DIR"], ["compare", "DIR", STEERING.replace("\0", "")], ["compare", "DIR", "DIR"]],
     "inject": [["inject", "DIR", "DIR/loss.py"], ["inject", "DIR", STEERING.replace("\0", "")]],
     **{

@@ -19,7 +19,7 @@ from evo.proposing.genetic.structure import (
     with_inputs,
 )
 from evo.proposing.genetic.turn import GATES, opposite, turned
-from sandbox.graph.loss_graph import LossGraph, VerifiedGraph, verify
+from sandbox.graph.loss_graph import VerifiedGraph, verify
 from sandbox.graph.nodes import GraphError, Node
 from sandbox.graph.operations import OPERATIONS, relatives
 
@@ -301,12 +301,13 @@ def _turn(rng: Random, graph: VerifiedGraph) -> Change | None:
 
 def _gradient(rng: Random, graph: VerifiedGraph) -> Change | None:
     """Stop the gradient of a factor of a product. The reverse often ruins a loss: it is then also lowered by closing the gate."""
+    anatomy = Anatomy(graph)
     uses = [
         Use(i, k)
         for i, node in enumerate(graph.nodes)
         if node.op == "mul"
         for k, a in enumerate(node.args)
-        if _is_gate(graph, a)
+        if _is_gate(anatomy, a)
     ]
     if not uses:
         return None
@@ -366,14 +367,15 @@ def simplified(rng: Random, graph: VerifiedGraph, most: int) -> VerifiedGraph:
 def is_weight(anatomy: Anatomy, index: int) -> bool:
     """Whether it is a factor without a gradient, or a gate."""
     steady = anatomy.graph.nodes[index].op == "detach" or not anatomy.learns[index]
-    return steady or _is_gate(anatomy.graph, index)
+    return steady or _is_gate(anatomy, index)
 
 
-def _is_gate(graph: LossGraph, index: int) -> bool:
+def _is_gate(anatomy: Anatomy, index: int) -> bool:
     """A sigmoid or 1 less one: a weight rather than the loss itself."""
-    node = graph.nodes[index]
-    if node.op == "sub" and graph.nodes[node.args[0]].op == "const":
-        node = graph.nodes[node.args[1]]
+    nodes = anatomy.graph.nodes
+    node = nodes[index]
+    if node.op == "sub" and nodes[node.args[0]].op == "const":
+        node = nodes[node.args[1]]
     return node.op in GATES
 
 

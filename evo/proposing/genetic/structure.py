@@ -189,7 +189,7 @@ def exchanged(graph: VerifiedGraph, at: int, make: Callable[[Sequence[Value]], V
     return builder.finish(values[graph.output])
 
 
-def size_with_operand(graph: LossGraph, use: Use) -> tuple[int, frozenset[str]]:
+def size_with_operand(graph: VerifiedGraph, use: Use) -> tuple[int, frozenset[str]]:
     """Of `graph` with a node replaced by one of its operands: the number of operations, equal ones not merged, and the inputs that
     its gradient reaches (`Anatomy.pulled`). Linear time, and much faster than making that graph."""
     learning = {a.name for a in contract_named(graph.contract).arguments if a.learns}

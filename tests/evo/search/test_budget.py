@@ -180,9 +180,9 @@ def test_a_budget_that_cannot_train_one_proposal_is_said():
 
 
 def test_a_final_is_kept_room_for_where_the_budget_has_it():
-    assert "The final takes 64, for which the budget is too small" in bought(budget={"evaluations": 68})
-    assert "The final takes 64, which are reserved" in bought(budget={"evaluations": 69})
-    assert "at most 1 proposal can be trained" in bought(budget={"evaluations": 69})
+    assert "The final takes 48, for which the budget is too small" in bought(budget={"evaluations": 52})
+    assert "The final takes 48, which are reserved" in bought(budget={"evaluations": 53})
+    assert "at most 1 proposal can be trained" in bought(budget={"evaluations": 53})
 
 
 def test_a_judge_that_leaves_nothing_for_a_proposal_is_said():
