@@ -48,7 +48,7 @@ class Parent:
     findings: tuple[FindingRow, ...]
     failures: tuple[EvaluationRow, ...]
     is_lower: bool = False
-    """Whether it scored clearly lower than the baseline; told to the built-in proposer alone, like `children`."""
+    """Whether it scored lower than the baseline; told to the built-in proposer alone, like `children`."""
     children: tuple[Child, ...] = ()
     """What was made from it before, for the built-in proposer; the prompt of a language model has its `context`."""
 

@@ -13,8 +13,6 @@ from datetime import datetime
 from statistics import fmean
 from typing import Self
 
-import numpy as np
-
 from analysis.final import seeds_of
 from analysis.recorded import ReadAhead, Rows, island_of, recorded_parents, refusing, verdict_on
 from analysis.snapshot import SINGLES_OUT
@@ -159,9 +157,7 @@ class Population:
 
     def children(self, parents: Sequence[int]) -> list[Individual]:
         """The vetted losses that were made from any of these parents, the latest first."""
-        rows = self.members.rows
-        made = rows["id"][np.isin(rows["parents"], [*parents]).any(axis=1)][::-1]
-        children = (self.individuals[int(id)] for id in made)
+        children = (self.individuals[id] for id in reversed(self.members.children(parents)))
         return [i for i in children if role_of(i.operator) is not Role.EXPLORED_FROM]
 
     def score(self, individual: Individual) -> tuple[str, Score] | None:

@@ -187,13 +187,9 @@ class PreferenceTask:
         Raises EvaluationFailed: diverged, out_of_memory, unsupported_loss, collapsed (too many of a judge's replies about the
         answers are unreadable), bad_data (also if a judge stopped answering).
         """
-        chosen = self.rungs[rung]
-        if graph.contract != CONTRACT:
-            raise EvaluationFailed("unsupported_loss", f"expected a {CONTRACT!r} loss, got {graph.contract!r}")
-        self.prepare()
-        assert self._runner is not None
-        own = self.options
-        return self._runner.score(graph, chosen, seed, beta or own.beta, learning_rate or own.learning_rate)
+        chosen, own = self.rungs[rung], self.options
+        runner = self._ready_for(graph)
+        return runner.score(graph, chosen, seed, beta or own.beta, learning_rate or own.learning_rate)
 
     def pair_margins(
         self,
@@ -208,13 +204,16 @@ class PreferenceTask:
 
         Raises EvaluationFailed: diverged, unsupported_loss, out_of_memory; KeyError for an unknown rung.
         """
-        chosen = self.rungs[rung]
+        chosen, own = self.rungs[rung], self.options
+        runner = self._ready_for(graph)
+        return runner.pair_margins(graph, chosen, seed, beta or own.beta, learning_rate or own.learning_rate)
+
+    def _ready_for(self, graph: "VerifiedGraph") -> "PreferenceRunner":
         if graph.contract != CONTRACT:
             raise EvaluationFailed("unsupported_loss", f"expected a {CONTRACT!r} loss, got {graph.contract!r}")
         self.prepare()
         assert self._runner is not None
-        own = self.options
-        return self._runner.pair_margins(graph, chosen, seed, beta or own.beta, learning_rate or own.learning_rate)
+        return self._runner
 
 
 def _metric(evaluation: PairEvaluation | RewardModelEvaluation | JudgeEvaluation) -> str:

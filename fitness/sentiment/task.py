@@ -107,13 +107,9 @@ class SentimentTask:
         distinct (fraction of samples), length (tokens per sample), train_loss.
         Raises EvaluationFailed: diverged, collapsed, unsupported_loss, bad_data; KeyError for an unknown rung.
         """
-        chosen = self.rungs[rung]
-        if graph.contract != CONTRACT:
-            raise EvaluationFailed("unsupported_loss", f"expected a {CONTRACT!r} loss, got {graph.contract!r}")
-        self.prepare()
-        assert self._runner is not None
-        own = self.options
-        return self._runner.score(graph, chosen, seed, beta or own.beta, learning_rate or own.learning_rate)
+        chosen, own = self.rungs[rung], self.options
+        runner = self._ready_for(graph)
+        return runner.score(graph, chosen, seed, beta or own.beta, learning_rate or own.learning_rate)
 
     def pair_margins(
         self,
@@ -128,13 +124,16 @@ class SentimentTask:
 
         Raises EvaluationFailed: diverged, unsupported_loss, bad_data; KeyError for an unknown rung.
         """
-        chosen = self.rungs[rung]
+        chosen, own = self.rungs[rung], self.options
+        runner = self._ready_for(graph)
+        return runner.pair_margins(graph, chosen, seed, beta or own.beta, learning_rate or own.learning_rate)
+
+    def _ready_for(self, graph: "VerifiedGraph") -> "SentimentRunner":
         if graph.contract != CONTRACT:
             raise EvaluationFailed("unsupported_loss", f"expected a {CONTRACT!r} loss, got {graph.contract!r}")
         self.prepare()
         assert self._runner is not None
-        own = self.options
-        return self._runner.pair_margins(graph, chosen, seed, beta or own.beta, learning_rate or own.learning_rate)
+        return self._runner
 
 
 def _rungs(options: Options) -> dict[str, Rung]:

@@ -21,7 +21,7 @@ class Child:
     graph: VerifiedGraph
     name: str
     is_lower: bool
-    """Whether it scored clearly lower than the parent."""
+    """Whether it scored lower than the parent, by more than a standard error where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Parent:
     graph: VerifiedGraph
     name: str = "loss"
     is_lower: bool = False
-    """Whether it scored clearly lower than the baseline."""
+    """Whether it scored lower than the baseline, by more than a standard error where that is known."""
     children: tuple[Child, ...] = ()
 
 

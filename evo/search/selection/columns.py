@@ -95,6 +95,10 @@ class Members(Sequence[Member]):
         at = self._position(candidate_id)
         return None if at is None else self[at]
 
+    def children(self, parents: Sequence[int]) -> list[int]:
+        """Ids of the members that have any of these parents, in order."""
+        return [int(id) for id in self.rows["id"][np.isin(self.rows["parents"], [*parents]).any(axis=1)]]
+
     def number_of(self, member: Member) -> int | None:
         """The number of the cell that a member lies in; None if no member of these lies there."""
         return self._numbers.get(cell(member, self.axes))

@@ -12,7 +12,8 @@ from evo.proposing.genetic.grammars.preference import margin
 from evo.proposing.genetic.proposal import Child
 from evo.proposing.genetic.turn import opposite, turned
 from sandbox import known
-from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.loss_graph import MAX_OPERATIONS, VerifiedGraph
+from sandbox.graph.nodes import GraphError
 from sandbox.graph.printers import to_formula
 
 DPO = known.graph("dpo")
@@ -75,3 +76,14 @@ def test_refinements_of_its_parent_often_try_the_opposite() -> None:
     parent = Parent(DPO, "dpo", children=(Child(weighted(0.5), "dpo__gated", is_lower=True),))
     made = [propose(Random(seed), "preference", "refine", [parent]).graph.nodes for seed in range(40)]
     assert 30 <= made.count(weighted(-0.5).nodes) < 40
+
+
+def test_a_loss_of_the_largest_size_is_left_alone() -> None:
+    builder = Builder("preference")
+    loss = builder.input("reference_chosen_logps").sigmoid() * (-margin(builder)).softplus()
+    for _ in range(MAX_OPERATIONS - builder.finish(loss).operations):
+        loss = loss.apply("abs")
+    parent = Parent(builder.finish(loss), "large", is_lower=True)
+    with pytest.raises(GraphError):
+        turned(Random(0), parent.graph)
+    assert opposite(Random(0), parent) is None
