@@ -1,7 +1,7 @@
 """Results of benchmarks: the recorded rows that a table is made of, and tables whose cells have a standard error.
 
-A module `analysis.benchmarks.NAME` has `tables(rows) -> list[ResultTable]` and may have `draw(rows, path)`. Names in a table come from
-models and files, and are untrusted: the forms of this module encode them.
+A module `analysis.benchmarks.NAME` has `tables(rows) -> list[ResultTable]` and may have `draw(rows, path)`. Names in a table come
+from models and files, and are untrusted: the forms of this module encode them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Rows:
 
     @cached_property
     def systems(self) -> Mapping[str, tuple[PolicyRow, ...]]:
-        """The rows of a table: the policies of one loss (which differ in their seed) by the loss's name, others by their own name."""
+        """The rows of a table: policies of one loss (they differ in their seed) by its name, others by their own name."""
         grouped: dict[str, list[PolicyRow]] = {}
         for row in self.policies:
             grouped.setdefault(row.loss if row.loss is not None else row.name, []).append(row)

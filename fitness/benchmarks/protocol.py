@@ -75,7 +75,6 @@ class JudgeReply:
     alternatives: Mapping[str, float] = field(default_factory=dict)
 
 
-
 class Benchmark(Protocol):
     """A benchmark with a judge. Made from its options; `questions` reads its data and needs no torch."""
 
