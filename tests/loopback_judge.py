@@ -5,9 +5,9 @@
 
     python tests/loopback_judge.py --mode right --port 8124
 
-It reads the answers from the markers of the known prompts (`FORMS`). Its opinion of an answer is a number in [0, 1]: the share of the
-reference's words that the answer has, or without a reference the share of praising words among the words of praise and blame. A test may give
-another opinion, or further forms.
+It reads the answers from the markers of the known prompts (`FORMS`). Its opinion of an answer is a number in [0, 1]: the share
+of the reference's words that the answer has, or without a reference the share of praising words among the words of praise and
+blame. A test may give another opinion, or other forms.
 """
 
 from __future__ import annotations
