@@ -6,8 +6,8 @@ Techniques", eq. 2.39)
 
     Var(m) = G / (G - 1) * sum_q (s_q - m n_q)^2 / (sum_q n_q)^2,    G - 1 degrees of freedom.
 
-Several policies of one loss answer the same questions: seeds and questions are crossed random effects (Searle, Casella and McCulloch
-1992, chapter 4), and
+Several policies of one loss answer the same questions: seeds and questions are crossed random effects (Searle, Casella and
+McCulloch 1992, chapter 4), and
 
     Var = V_seeds + V_questions - V_rest,
 
@@ -51,7 +51,7 @@ class Estimate:
 
 
 def estimate(policies: Sequence[Values]) -> Estimate | None:
-    """The mean over the policies of one loss, each the mean of its values; None without a value. Policies without one do not count."""
+    """The mean over the policies of one loss, each the mean of its values. Policies without values do not count; None without any."""
     judged = [{q: list(v) for q, v in policy.items() if v} for policy in policies]
     judged = [policy for policy in judged if policy]
     if not judged:

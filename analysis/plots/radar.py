@@ -34,8 +34,8 @@ def draw_radar(
 ) -> Figure:
     """All lines from `lowest`, at the centre, to `highest`. Bars are one standard error to each side.
 
-    `landmarks` (the baseline and the reference model) are drawn dark and grey, the first of `others` in colour. A line is broken at a
-    spoke without a value. Raises NothingToDraw below three spokes, and MissingExtra.
+    `landmarks` (the baseline and the reference model) are drawn dark and grey, the first of `others` in colour. A line is broken
+    at a spoke without a value. Raises NothingToDraw below three spokes, and MissingExtra.
     """
     if len(spokes) < 3 or not (landmarks or others):
         raise NothingToDraw(f"a radar picture needs three categories or more, got {len(spokes)}")

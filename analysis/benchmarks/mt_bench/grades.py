@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from analysis import stats
 from analysis.benchmarks.estimates import Values, estimate
 from analysis.benchmarks.mt_bench.cells import cell
-from analysis.benchmarks.mt_bench.judged import BASELINE, REFERENCE, Judged, Keep
+from analysis.benchmarks.mt_bench.judged import BASELINE, ERRORS, REFERENCE, Judged, Keep
 from analysis.benchmarks.published import MT_BENCH, RUN_LOG
 from analysis.benchmarks.results import Cell, ResultTable
 from analysis.plots.radar import Line
@@ -19,7 +19,7 @@ TURNS = (1, 2)
 
 
 def scores(judged: Judged) -> ResultTable:
-    """The score of each loss or model, in both turns and in each, the paired difference to the baseline, and the published score."""
+    """The score of each loss or model in both turns and in each, its difference to the baseline, and the published score."""
     baseline = next((name for name in (BASELINE, REFERENCE) if name in judged.rows.systems), None)
     body = []
     for name in ranked(judged):
@@ -30,8 +30,7 @@ def scores(judged: Judged) -> ResultTable:
         body.append((name, (*cells, _published(name))))
     counted = len({row.question for row in judged.singles})
     notes = [
-        f"Grades of 1 to 10 of {counted} questions by the judge {judged.judge}. Standard errors cover the questions, with both turns of "
-        "one as a cluster, and the training seeds of a loss that has several. 95 % intervals are in CSV and JSON.",
+        f"Grades of 1 to 10 of {counted} questions by the judge {judged.judge}. {ERRORS}",
         "Published: mean grade by GPT-4, of single trainings, without an error (Lu et al. 2024, table 1).",
         *judged.remarks(),
     ]

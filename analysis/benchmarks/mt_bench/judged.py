@@ -14,6 +14,11 @@ from archive.judgements import JudgementRow, PolicyRow
 BASELINE, REFERENCE = "dpo", "reference"
 """The rows that all others are held against."""
 
+ERRORS = (
+    "Standard errors cover the questions, with both turns of one as a cluster, and the training seeds of a loss that has several. "
+    "95 % intervals are in CSV and JSON."
+)
+
 Keep = Callable[[JudgementRow], bool]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from analysis.benchmarks.estimates import Values, estimate
 from analysis.benchmarks.mt_bench.cells import PERCENT, cell
-from analysis.benchmarks.mt_bench.judged import BASELINE, REFERENCE, Judged
+from analysis.benchmarks.mt_bench.judged import BASELINE, ERRORS, REFERENCE, Judged
 from analysis.benchmarks.mt_bench.pairs import Pair
 from analysis.benchmarks.results import Cell, ResultTable
 from archive.judgements import PolicyRow
@@ -35,9 +35,8 @@ def win_rates(judged: Judged) -> ResultTable:
         body.append((name, (*rates, *shares)))
     body.sort(key=lambda row: -1.0 if row[1][0].value is None else row[1][0].value, reverse=True)
     notes = (
-        f"Win rate of pairs against {opponent}, ties half, by the judge {judged.judge}. A win or loss counts if both orders agree on it, "
-        "else the pair is a tie. Standard errors cover the questions, with both turns of one as a cluster, and the training seeds of a loss "
-        "that has several. 95 % intervals are in CSV and JSON.",
+        f"Win rate of pairs against {opponent}, ties half, by the judge {judged.judge}. A win or loss counts if both orders agree on "
+        f"it, else the pair is a tie. {ERRORS}",
         *judged.remarks(),
     )
     columns = ("policy", "win rate, %", "turn 1, %", "turn 2, %", *OUTCOMES)

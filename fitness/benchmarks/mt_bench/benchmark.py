@@ -66,7 +66,7 @@ class MtBench:
         return questions
 
     def requests(self, question: Question, answers: Sequence[Shown], baseline: Shown | None) -> Iterable[JudgeRequest]:
-        """All requests about the answers to one question: a grade of each turn, or each turn against the baseline in both orders."""
+        """A grade of each turn of each answer, and each turn against the baseline's in both orders, as the mode says."""
         for answer in answers:
             for turn in range(1, TURNS + 1):
                 if self.configured.grades:
@@ -114,6 +114,6 @@ def _check_references(question: Question, references: Sequence[str]) -> None:
     for turn in range(1, TURNS + 1):
         if len(references) < turn or not references[turn - 1].strip():
             raise BenchmarkError(
-                f"question {question.id} ({question.category}) has no reference answer to turn {turn}, which the judge needs in this "
-                "category: give a file of reference answers with `references`"
+                f"question {question.id} ({question.category}) has no reference answer to turn {turn}, which the judge needs in "
+                "this category: give a file of reference answers with `references`"
             )

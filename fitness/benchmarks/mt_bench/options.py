@@ -16,8 +16,8 @@ class Options(TaskOptions):
     )
     references: Name | None = Field(
         None,
-        description="reference answers for math, reasoning and coding, in the format of the published reference_answer/gpt-4.jsonl, "
-        "or a data set on the hub; null: those of the questions",
+        description="reference answers for math, reasoning and coding: a file in the format of the published "
+        "reference_answer/gpt-4.jsonl, or a data set on the hub; null: those of the questions",
     )
     mode: Literal["single", "pair", "both"] = Field(
         "single", description="single: each answer gets a grade from 1 to 10; pair: it is compared with the baseline's"

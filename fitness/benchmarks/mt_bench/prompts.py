@@ -15,13 +15,13 @@ _CORRECTNESS = (
     "mistake."
 )
 _RATE = (
-    "First explain your judgement briefly, as objectively as you can. Then rate the answer on a scale from 1 to 10, strictly in this "
-    'form: "[[rating]]", for example: "Rating: [[5]]".'
+    "First explain your judgement briefly, as objectively as you can. Then rate the answer on a scale from 1 to 10, strictly in "
+    'this form: "[[rating]]", for example: "Rating: [[5]]".'
 )
 _COMPARE = "Decide which of the two assistants follows the user's instructions and answers the user's question better."
 _FAIR = (
-    "First compare the answers and explain your judgement briefly. Avoid position bias: the order in which the answers are shown must "
-    "not influence you, nor may their length or the assistants' names. Be as objective as you can."
+    "First compare the answers and explain your judgement briefly. Avoid position bias: the order in which the answers are shown "
+    "must not influence you, nor may their length or the assistants' names. Be as objective as you can."
 )
 _VERDICT = (
     'Then give your final verdict strictly in this form: "[[A]]" if assistant A is better, "[[B]]" if assistant B is better, and '
