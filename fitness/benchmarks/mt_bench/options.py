@@ -20,9 +20,9 @@ class Options(TaskOptions):
         "reference_answer/gpt-4.jsonl, or a data set on the hub; null: those of the questions",
     )
     mode: Literal["single", "pair", "both"] = Field(
-        "single", description="single: each answer gets a grade from 1 to 10; pair: it is compared with the baseline's"
+        "single", description="single: each answer gets a grade from 1 to 10; pair: it is compared with the opponent's"
     )
-    baseline: str = Field(
+    opponent: str = Field(
         "dpo", description="policy that pairs compare with: the name of a loss, or `reference` for the untrained model"
     )
     templates: LocalPath | None = Field(
@@ -37,5 +37,5 @@ class Options(TaskOptions):
 
     @property
     def compares(self) -> bool:
-        """Whether answers are compared with the baseline's."""
+        """Whether answers are compared with the opponent's."""
         return self.mode != "single"
