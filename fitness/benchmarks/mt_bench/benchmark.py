@@ -20,6 +20,8 @@ TEMPERATURES: Mapping[str, float] = {
     "humanities": 0.1,
 }  # fmt: skip
 """Published sampling temperatures of the answers, by category."""
+ANSWER_TOKENS = 1024
+"""Published bound on an answer to one turn."""
 JUDGE_TOKENS = 2048
 """Published bound on the judge's reply."""
 
@@ -52,7 +54,7 @@ class MtBench:
     @property
     def sampling(self) -> Sampling:
         """Sampling of a category without a published temperature."""
-        return Sampling(temperature=0.7, max_new_tokens=self.configured.max_new_tokens)
+        return Sampling(temperature=0.7, max_new_tokens=ANSWER_TOKENS)
 
     def sampling_of(self, question: Question) -> Sampling:
         """Sampling with the published temperature of the question's category."""

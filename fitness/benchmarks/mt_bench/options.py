@@ -28,7 +28,6 @@ class Options(TaskOptions):
     templates: LocalPath | None = Field(
         None, description="prompts of the judge, in the format of the published judge_prompts.jsonl; null: evopo's own"
     )
-    max_new_tokens: int = Field(1024, ge=1, description="longest answer to one turn, tokens")
 
     @property
     def grades(self) -> bool:
