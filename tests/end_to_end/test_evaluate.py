@@ -24,8 +24,9 @@ QUESTIONS = [
 
 def arguments(judge: LoopbackJudge, *losses: str, seeds: int = 2) -> tuple[str, ...]:
     return (
-        "evaluate", *losses, "--on", "mt-bench", "--dir", "out", "--seeds", str(seeds), "--task", "sentiment", "--set", "workers=1",
-        "--set", "fitness.pairs=32", "--set", "fitness.batch_size=16", "--set", "fitness.epochs=1", "--set", "fitness.short_steps=1",
+        "evaluate", *losses, "--on", "mt-bench", "--dir", "out", "--seeds", str(seeds), "--task", "sentiment",
+        "--set", "workers=1", "--set", "fitness.pairs=32", "--set", "fitness.batch_size=16", "--set", "fitness.epochs=1",
+        "--set", "fitness.short_steps=1",
         "--set", "generation.max_new_tokens=8", "--set", "generation.batch=2", "--set", "mt-bench.questions=question.jsonl",
         "--set", f"judge.base_url={judge.base_url}", "--set", "judge.model=scripted-1", "--set", "judge.concurrency=2",
     )  # fmt: skip

@@ -132,7 +132,7 @@ def test_a_model_without_a_chat_template_is_refused_and_the_remedies_work(folder
     (given,) = load_generator(bare, GenerationOptions(chat_template=template)).write([QUESTIONS[0]], GREEDY, 0)
     assert given == load_generator(folder, GenerationOptions()).write([QUESTIONS[0]], GREEDY, 0)[0]
     template.write_text("{{ raise_exception('roles must alternate') }}")
-    with pytest.raises(BenchmarkError, match="cannot render a question.*roles must alternate"):
+    with pytest.raises(BenchmarkError, match=r"cannot render a question.*roles must alternate"):
         load_generator(bare, GenerationOptions(chat_template=template)).write([QUESTIONS[0]], GREEDY, 0)
 
 
