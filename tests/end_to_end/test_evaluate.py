@@ -100,7 +100,7 @@ def test_results_are_shown_again_as_text_and_as_json(evaluated: Command) -> None
     (benchmark,) = data["benchmarks"]
     assert (benchmark["name"], benchmark["judge"], benchmark["judgements"]) == ("mt-bench", "scripted-1", 18)
     assert {row["name"] for row in benchmark["tables"][0]["rows"]} >= {"dpo", "slic", "reference"}
-    assert (evaluated.folder / "table.csv").read_text().startswith("table,row,column,value,error,n,ungraded,note")
+    assert (evaluated.folder / "table.csv").read_text().startswith("table,row,column,value,error,low,high,n,")
 
 
 def test_what_is_judged_by_whom_with_which_prompt_is_in_the_archive(evaluated: Command) -> None:
