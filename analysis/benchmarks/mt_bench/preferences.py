@@ -24,7 +24,8 @@ def win_rates(judged: Judged) -> ResultTable:
             continue
         pairs, ungraded = _pairs_of(judged, policies), _ungraded(judged, policies)
         why_none = "no grade" if ungraded else "not judged"
-        rates = [cell(estimate(_points(judged, policies, pairs)), ungraded, why_none, unit=PERCENT)]
+        rate = estimate(_points(judged, policies, pairs))
+        rates = [cell(rate, ungraded, why_none, unit=PERCENT, seeds_shown=True)]
         for turn in (1, 2):
             points = _points(judged, policies, [pair for pair in pairs if pair.turn == turn])
             rates.append(cell(estimate(points), 0, why_none, unit=PERCENT))
@@ -59,7 +60,7 @@ def positions(judged: Judged) -> ResultTable:
                 name,
                 (
                     cell(bias, ungraded, why_none, unit=PERCENT, interval_shown=True),
-                    cell(agreement, 0, why_none, unit=PERCENT, interval_shown=True),
+                    cell(agreement, 0, why_none, unit=PERCENT),
                 ),
             )
         )
