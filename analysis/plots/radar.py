@@ -44,7 +44,7 @@ def draw_radar(
         from matplotlib.ticker import MaxNLocator
 
         figure = blank(7.4, 5.2)
-        axes = figure.add_subplot(projection="polar")
+        axes: Any = figure.add_subplot(projection="polar")
         axes.set_theta_zero_location("N")
         axes.set_theta_direction(-1)
         axes.grid(True, axis="both", color=FAINT, linewidth=0.6)
