@@ -38,6 +38,7 @@ from fitness.chat.asker import Asker
 from fitness.chat.costs import Usage
 from fitness.chat.endpoint import Endpoint
 from fitness.chat.errors import LLMError
+from fitness.task.faults import did_you_mean
 from fitness.task.protocol import TaskOptions
 from sandbox.verdicts.verdict import VerdictStatus
 from sandbox.vetting.pool import VetPool
@@ -90,10 +91,23 @@ def work_of(subjects: Subjects, settings: Settings, names: Sequence[str]) -> Wor
         faults += [*contract_faults(config, info, proposes=False), *task_faults(config)]
     for name, (study, options) in studies.items():
         faults += [Fault(name, line) for line in study.check(options, config, info)]
+    needed = benchmarks or any(study.policies for study, _ in studies.values())
+    found = recipes(subjects) if needed and not faults else ()
+    if found:
+        faults += [Fault("", line) for b in benchmarks.values() if (line := _opponent_fault(b, found))]
     if faults:
         raise PreflightFailed(faults)
-    needed = benchmarks or any(study.policies for study, _ in studies.values())
-    return Work(subjects, settings, benchmarks, wanted, studies, recipes(subjects) if needed else (), endpoint)
+    return Work(subjects, settings, benchmarks, wanted, studies, found, endpoint)
+
+
+def _opponent_fault(benchmark: Benchmark, found: Sequence[Recipe]) -> str:
+    """A line if the policy that a benchmark compares with is not evaluated; empty if it is, or if none was named."""
+    name = getattr(benchmark, "opponent", None)
+    if name is None or any(name in (recipe.loss, recipe.kind, recipe.name) for recipe in found):
+        return ""
+    known = list(dict.fromkeys(recipe.loss or recipe.name for recipe in found))
+    meant = did_you_mean(name, known)
+    return f"{benchmark.name}.opponent is {name!r}, which is not evaluated: expected one of {', '.join(known)}{meant}"
 
 
 @ended_by_signals()
