@@ -25,6 +25,8 @@ class Question:
     references: tuple[str, ...] = ()
     """Reference answers by turn, or none."""
     system: str = ""
+    facts: Mapping[str, float] = field(default_factory=dict)
+    """Numbers of the data about the question that its statistics need, for example its difficulty."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,12 @@ class JudgeReply:
 
 
 class Benchmark(Protocol):
-    """A benchmark with a judge. Made from its options; `questions` reads its data and needs no torch."""
+    """A benchmark with a judge. Made from its options; `questions` reads its data and needs no torch.
+
+    One that compares with answers of its own data may have an attribute `own`, the name of what wrote them, for example `human`.
+    The first of a question's `references` is then such an answer: it is recorded, with the question's `facts` as its metrics, as
+    an answer of a policy of this name and of kind `outputs`, and has source 0 in requests.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
