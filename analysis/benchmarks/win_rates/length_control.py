@@ -7,8 +7,8 @@ baseline's answer b to instruction x,
 
 theta = theta_m - theta_b the quality, phi the effect of length, psi = psi_m - psi_b that of the instruction's difficulty gamma(x).
 The rate is the mean of P over the instructions with the length term left out. Lengths are in characters, and sd is the sample
-standard deviation over the instructions. The parameters are estimated as the package alpaca_eval (0.6) does: with an L1 penalty, and its
-strength C chosen out of ten by cross-validation over instructions in five parts. Three forms of it:
+standard deviation over the instructions. The parameters are estimated as the package alpaca_eval (0.6) does: with an L1 penalty,
+whose strength C is chosen out of ten by cross-validation over instructions in five parts. Three forms of it:
 
     length_controlled_v1        with gamma, and with the answers of two gamed baselines, which pull phi and psi (weight 0.1 each)
     length_controlled_noreg     with gamma

@@ -8,17 +8,16 @@ from analysis.benchmarks.published import PAPER, Column
 from analysis.benchmarks.results import Cell, ResultTable, Rows
 from analysis.benchmarks.win_rates.comparisons import OTHER, Opponent, Pair, facts_of, pairs
 from analysis.benchmarks.win_rates.rates import DRAWS, rates
-from analysis.wording import figure
 
 Published = Mapping[str, tuple[Column, Column]]
 """The paper's columns by kind of opponent: plain and length controlled."""
 
 COLUMNS = ("win rate %", "length-controlled %", "from length %", "position bias %", "characters")
 NOTES = (
-    "Errors cover the questions, and the training seeds where a loss has several; published ones cover questions alone, and those of "
-    "length-controlled rates no noise of the judgements.",
-    "From length: win rate minus length-controlled rate. Position bias: points that an answer gains by being shown first; both orders "
-    "cancel it in the win rate.",
+    "Errors cover the questions, and the training seeds where a loss has several. Published ones cover questions alone, and those "
+    "of length-controlled rates no noise of the judgements.",
+    "From length: win rate minus length-controlled rate. Position bias: points that an answer gains by being shown first; both "
+    "orders cancel it in the win rate.",
 )
 
 

@@ -23,6 +23,7 @@ BASELINE_FILE = "alpaca_eval_gpt4_baseline.json"
 """On the hub: the 805 instructions with the outputs of GPT-4 turbo, the baseline of AlpacaEval 2.0."""
 GAMED_FILE = "df_gamed.csv"
 GAMED_COLUMNS = ("index", "model", "preference", "std_delta_len", "instruction_difficulty")
+GAMED_MODELS = 2
 DIFFICULTY = "difficulty"
 """Name of the instruction's difficulty among a question's facts."""
 
@@ -99,6 +100,10 @@ def read_gamed(name: str, key: str, instructions: int) -> list[dict[str, float]]
                 f"{where} is about instruction {index}, and there are {instructions}; give the file of the same set"
             )
         which = models.setdefault(str(row["model"]), len(models))
+        if which == GAMED_MODELS:
+            raise BenchmarkError(
+                f"{where} is about a third model, {row['model']!r:.80}; expected {GAMED_MODELS} gamed baselines"
+            )
         facts[index][DIFFICULTY] = difficulty
         if preference is not None:
             facts[index] |= {f"gamed preference {which}": preference, f"gamed length {which}": length}
@@ -121,33 +126,6 @@ def _numbers(where: str, row: Mapping[str, Any]) -> tuple[int, float | None, flo
     if not index.is_integer() or not valid or not all(map(math.isfinite, (length, difficulty))):
         raise BenchmarkError(f"{where} holds {dict(row)!r:.200}; expected an index, and a preference from 0 to 1")
     return int(index), preference, length, difficulty
-
-
-def model_outputs(instructions: Sequence[Output], texts: Sequence[str], generator: str) -> list[dict[str, str]]:
-    """Outputs of a policy in alpaca_eval's format, for its option `--model_outputs`. Raises BenchmarkError for unequal counts."""
-    if len(instructions) != len(texts):
-        raise BenchmarkError(
-            f"{generator} has {len(texts)} answers to {len(instructions)} instructions; expected one for each: finish the "
-            "evaluation"
-        )
-    return [
-        {"dataset": asked.dataset, "instruction": asked.instruction, "output": text, "generator": generator}
-        for asked, text in zip(instructions, texts, strict=True)
-    ]
-
-
-def annotation(
-    asked: Output, ours: tuple[str, str], theirs: tuple[str, str], annotator: str, preference: float | None
-) -> dict[str, Any]:
-    """One judged pair in alpaca_eval's format of annotations; `ours` and `theirs` are (generator, output).
-
-    `preference` is that for our answer in [0, 1]. In the file it is from 1 (the baseline is better) to 2; null: no grade.
-    """
-    return {
-        "dataset": asked.dataset, "instruction": asked.instruction, "output_1": theirs[1], "generator_1": theirs[0],
-        "output_2": ours[1], "generator_2": ours[0], "annotator": annotator,
-        "preference": None if preference is None else 1 + preference,
-    }  # fmt: skip
 
 
 def generators(outputs: Iterable[Output]) -> str:
