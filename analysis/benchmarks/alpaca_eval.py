@@ -33,7 +33,6 @@ def write(rows: Rows, folder: Path) -> list[Path]:
     """
     if not rows.questions:
         return []
-    make_folder(folder)
     slugs = _slugs(rows)
     written: dict[Path, str] = {}
     for policy in rows.policies:
@@ -51,6 +50,7 @@ def write(rows: Rows, folder: Path) -> list[Path]:
             lines[name] = formats.entry(own, facts)
         board = folder / f"leaderboard-{against}.csv"
         written[board] = formats.leaderboard(board, lines)
+    make_folder(folder)
     for path, text in written.items():
         write_whole(path, text)
     return list(written)
