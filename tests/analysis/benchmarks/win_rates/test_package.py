@@ -67,5 +67,5 @@ def test_an_environment_without_the_package_is_an_error_with_a_remedy(tmp_path) 
     told.write_text(json.dumps(record.annotations([[0.5, 10, 20, 0.0]])))
     with pytest.raises(BenchmarkError, match="pip install alpaca_eval"):
         package_rates(Path("/bin/false"), told, "length_controlled_minimal")
-    with pytest.raises(BenchmarkError, match="cannot run .*no-python"):
+    with pytest.raises(BenchmarkError, match=r"cannot run .*no-python"):
         package_rates(tmp_path / "no-python", told, "length_controlled_minimal")
