@@ -1,7 +1,7 @@
 """The length-controlled win rate by the package alpaca_eval, in a Python environment of its own.
 
-The package pins other libraries than evopo, so it is never imported here: a program of a few lines runs under the Python that the
-user names, reads a file of annotations, and prints the rates that the package computes. Nothing is sent to a judge.
+The package brings a dozen libraries and settings of its own, so it is never imported here: a program of a few lines runs under the
+Python that the user names, reads a file of annotations, and prints the rates that the package computes. Nothing is sent to a judge.
 """
 
 from __future__ import annotations
