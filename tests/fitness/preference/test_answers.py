@@ -36,6 +36,7 @@ from test_preference import (
 
 from fitness.preference.evaluation.answers import Trained, divergence, policy_answers, reference_answers
 from fitness.preference.evaluation.evaluators import Metrics, PairScores, RewardEvaluator
+from fitness.preference.evaluation.reward_model import RewardModel
 from fitness.preference.judge import judge
 from fitness.preference.judge.judge import Judge
 from fitness.preference.options import JudgeEvaluation, RewardModelEvaluation, Sampling
@@ -181,10 +182,11 @@ def test_a_chat_reward_model_reads_one_beginning_token(shared, reward_model, tmp
     for template, expected in ((None, ["<unk>", "w1", "good"]), ("<unk> " + CHAT_TEMPLATE, None)):
         tokenizer.chat_template = template
         tokenizer.save_pretrained(folder)
-        evaluator = RewardEvaluator(RewardModelEvaluation(by="reward_model", model=str(folder)))
+        by = RewardModelEvaluation(by="reward_model", model=str(folder))
+        evaluator = RewardEvaluator(by, rewarder := RewardModel(by))
         evaluator.prepare(PartialState(cpu=True))
         read = []
-        evaluator.model.register_forward_pre_hook(
+        rewarder.model.register_forward_pre_hook(
             lambda module, args, kwargs, read=read: read.append(kwargs["input_ids"]), with_kwargs=True
         )
         accelerator = type("Alone", (), {"process_index": 0, "num_processes": 1})

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from fitness.sentiment.collapse import refuse_collapsed
 from fitness.sentiment.reviews import PolarityClassifier, lexicon_reward, prompts, vocabulary, write_reviews
-from fitness.sentiment.runner import SentimentRunner, _next_word, _refuse_collapsed
+from fitness.sentiment.runner import SentimentRunner, _next_word
 from fitness.sentiment.task import DATA, SentimentTask
 from fitness.task import EvaluationFailed, FailureReason, make_task
 from fitness.training.curves import CurveRecorder
@@ -216,7 +217,7 @@ def test_a_policy_that_repeats_itself_has_collapsed(small):
     policy.model.norm.weight.mul_(100.0)  # as good as no sampling noise: one review for every prompt
     _, metrics = small._runner._measure(policy, small._runner._evaluation_set(0, False))
     with pytest.raises(EvaluationFailed, match=r"of the samples are distinct, below 10\.0%") as caught:
-        _refuse_collapsed(metrics, small.options)
+        refuse_collapsed(metrics, small.options)
     assert caught.value.reason is FailureReason.COLLAPSED
 
 
