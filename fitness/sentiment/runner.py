@@ -6,6 +6,7 @@ policies mostly write the same words, and the difference of two losses is less n
 """
 
 import copy
+import math
 import random
 import tempfile
 import time
@@ -285,7 +286,7 @@ class SentimentRunner:
             "margin": margins.mean().item(),
             **test.reference,
         }
-        if not all(map(_finite, metrics.values())):
+        if not all(map(math.isfinite, metrics.values())):
             raise EvaluationFailed("diverged", f"the trained policy's measurements are not finite: {metrics}")
         return values, metrics
 
@@ -395,7 +396,3 @@ def _kept(store: OrderedDict[Any, Any], key: Any, make: Callable[[], Any]) -> An
 def _last_loss(trainer: GraphDPOTrainer) -> dict[str, float]:
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return {"train_loss": float(losses[-1])} if losses else {}
-
-
-def _finite(value: float) -> bool:
-    return value - value == 0.0
