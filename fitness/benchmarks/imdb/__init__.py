@@ -1,1 +1,1 @@
-"""The IMDb benchmark: options of the sweep over beta. Its data, model and reward are those of the trained task."""
+"""Only the options of the IMDb benchmark, a sweep over beta: its model, data and reward are those of the trained task."""
