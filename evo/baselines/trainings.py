@@ -33,7 +33,7 @@ async def trainings(
 
     Raises TaskError if the archive holds another loss under the same name, TaskUnusable if no worker can be started.
     """
-    candidates = {loss.name: _candidate(archive, reader, loss) for loss in losses}
+    candidates = {loss.name: candidate_of(archive, reader, loss) for loss in losses}
     async with AsyncExitStack() as stack:
         vetter = stack.enter_context(VetPool(workers=1, contract=info.contract))
         pool = await stack.enter_async_context(workers)
@@ -141,7 +141,8 @@ class JudgeBudget:
             self._under_way -= 1
 
 
-def _candidate(archive: Archive, reader: Reader, loss: ComparedLoss) -> CandidateRow:
+def candidate_of(archive: Archive, reader: Reader, loss: ComparedLoss) -> CandidateRow:
+    """The recorded loss, recorded now if it was not. Raises TaskError if another loss has its name."""
     row = next((c for c in reader.candidates() if c.origin is Origin.SEED and c.name == loss.name), None)
     if row is None:
         return reader.candidate(

@@ -46,15 +46,13 @@ class Imdb:
             sampled = task_info(config.task, _fitness(config, options))
             _rung(options, sampled)
         except TaskError as error:
-            return [f"imdb: {error}"]
+            return [str(error)]
         faults = []
         if sampled.beta is None:
-            faults.append(
-                f"imdb: task {info.name} has no beta to sweep over: choose a task that trains preference losses"
-            )
+            faults.append(f"task {info.name} has no beta to sweep over: choose a task that trains preference losses")
         if "reward" not in sampled.shown:
             faults.append(
-                "imdb: the task measures no reward of sampled answers: expected an evaluation by reward_model or vader, or the "
+                "the task measures no reward of sampled answers: expected an evaluation by reward_model or vader, or the "
                 "task sentiment"
             )
         return faults
@@ -65,7 +63,7 @@ class Imdb:
         missing = len(sweep.jobs()) - len(sweep.finished())
         seconds = missing * sweep.info.rung(sweep.rung).estimated_seconds / workers_for(sweep.config)
         return (
-            f"imdb: {count(len(run.losses), 'loss', 'losses')}, {count(len(sweep.options.betas), 'beta')}, "
+            f"{count(len(run.losses), 'loss', 'losses')}, {count(len(sweep.options.betas), 'beta')}, "
             f"{count(len(run.seeds), 'training seed')}, {count(sweep.options.sampling_seeds, 'sampling seed')}: "
             f"{count(missing, 'training')} to do of {len(sweep.jobs())} at rung {sweep.rung}, about {duration(seconds)}"
         )
@@ -73,7 +71,7 @@ class Imdb:
     def run(self, run: StudyRun) -> None:
         """Train what the archive has no result of. Raises TaskUnusable, TaskError, KeyboardInterrupt."""
         sweep = Sweep.of(run)
-        run.say(self.plan(run))
+        run.say(f"{BENCHMARK}: {self.plan(run)}")
         sweep.begin()
         if len(sweep.finished()) < len(sweep.jobs()):
             asyncio.run(interruptible(sweep.train()))

@@ -306,7 +306,7 @@ def _rungs(options: Options) -> dict[str, Rung]:
     full, short = options.full_steps, min(options.short_steps, options.full_steps)
 
     def seconds(steps: int) -> float:
-        return options.seconds_per_step * steps + options.evaluation_seconds
+        return options.seconds_per_step * steps + options.evaluation_seconds * options.sampling_seeds
 
     final = _metric(options.held_out_evaluation) if options.held_out_evaluation else ""
     rungs = (

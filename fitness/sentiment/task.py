@@ -159,16 +159,16 @@ class SentimentTask:
 def _rungs(options: Options) -> dict[str, Rung]:
     full = options.full_steps
     short = min(options.short_steps, full)
+
+    def seconds(steps: int) -> float:
+        return round(SECONDS_BESIDE * options.sampling_seeds + SECONDS_PER_STEP * steps, 2)
+
     rungs = (
-        Rung("short", short, _seconds(short), note="the whole schedule in fewer steps"),
-        Rung("full", full, _seconds(full), note="the whole training"),
-        Rung("held_out", full, _seconds(full), held_out=True, note="the whole training; fresh prompts, another judge"),
+        Rung("short", short, seconds(short), note="the whole schedule in fewer steps"),
+        Rung("full", full, seconds(full), note="the whole training"),
+        Rung("held_out", full, seconds(full), held_out=True, note="the whole training; fresh prompts, another judge"),
     )
     return {rung.name: rung for rung in rungs}
-
-
-def _seconds(steps: int) -> float:
-    return round(SECONDS_BESIDE + SECONDS_PER_STEP * steps, 2)
 
 
 @cache

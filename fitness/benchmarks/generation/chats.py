@@ -12,7 +12,9 @@ from fitness.benchmarks.generation.generator import GenerationOptions, Written
 from fitness.benchmarks.protocol import BenchmarkError, Question, Sampling
 from fitness.preference.pairs.limits import positions
 
-TEMPLATE_REMEDY = "give one with --set generation.chat_template=FILE.jinja, or for a model that knows no chats set generation.plain=true"
+TEMPLATE_REMEDY = (
+    "give one with generation.chat_template=FILE.jinja, or set generation.plain=true for a model that knows no chats"
+)
 
 
 class Chats:

@@ -161,7 +161,7 @@ def test_the_published_form_of_the_data_with_a_classifier_on_a_small_model(tmp_p
 @pytest.mark.parametrize(
     ("task", "fitness", "changes", "told"),
     [
-        ("sentiment", {}, {"rung": "x"}, "imdb: task 'sentiment' has no rung 'x'"),
+        ("sentiment", {}, {"rung": "x"}, "task 'sentiment' has no rung 'x'"),
         ("classification", {}, {"sampling_seeds": 1}, "no beta to sweep over"),
         (
             "preference",
