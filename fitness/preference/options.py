@@ -116,6 +116,9 @@ class Options(TaskOptions):
     model: Name = Field(description="causal language model: hub name or folder")
     model_revision: str | None = Field(None, description="branch, tag or commit of a model on the hub")
     chat_template: LocalPath | None = Field(None, description="Jinja file; null: the tokenizer's own")
+    empty_system_turn: bool = Field(
+        False, description="render a conversation without a system turn as if it began with an empty one"
+    )
     data: Name = Field(
         description="preference data: hub name, .jsonl, .json, .parquet or .arrow file, folder of such files or of save_to_disk"
     )
@@ -273,6 +276,8 @@ def essential(options: Options) -> dict[str, Any]:
             del kept[key][name]
     if not kept["columns"]:  # keeps the identity of runs that are older than this option
         del kept["columns"]
+    if not kept["empty_system_turn"]:  # likewise
+        del kept["empty_system_turn"]
     return kept
 
 
