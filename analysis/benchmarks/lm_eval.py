@@ -1,7 +1,7 @@
 """What trained policies forgot: lm-eval's scores minus those of the reference policy.
 
 A task's metrics are recorded as numbers of one answer without a text: each metric with its standard error over the items and whether
-more is better, and the number of items.
+more is better, and the number of items. The answer's category says how was measured.
 """
 
 from __future__ import annotations
@@ -33,6 +33,20 @@ class Measured:
     items: int
 
 
+@dataclass(frozen=True)
+class Column:
+    """A column of the tables."""
+
+    task: str
+    metric: str
+    how: str
+    """Version of lm-eval, and the options that differ from its own, in words."""
+
+    def head(self, *, several: bool) -> str:
+        """Its heading; `several`: whether tasks were measured in more than one way."""
+        return f"{self.task} {self.metric}" + (f" ({self.how})" if several else "")
+
+
 def recorded(metric: str, value: float | None, error: float | None, *, higher_is_better: bool) -> dict[str, float]:
     """The numbers that are recorded of a metric; none of a metric without a value, that is, with one that was not finite."""
     if value is None:
@@ -47,12 +61,14 @@ def tables(rows: Rows) -> list[ResultTable]:
     columns = tuple(dict.fromkeys(column for one in found.values() for column in one))
     if not columns:
         return []
+    how = tuple(dict.fromkeys(column.how for column in columns))
+    heads = tuple(column.head(several=len(how) > 1) for column in columns)
     policies = [policy for policy in rows.policies if policy.id in found]
     scores = ResultTable(
         "lm-eval: scores",
-        ("policy", *columns),
+        ("policy", *heads),
         tuple((p.name, tuple(_score(found[p.id].get(column)) for column in columns)) for p in policies),
-        (SCORES,),
+        (SCORES, f"Measured with: {'; '.join(filter(None, how))}."),
     )
     reference = next((policy for policy in policies if policy.kind == "reference"), None)
     if reference is None:
@@ -65,7 +81,7 @@ def tables(rows: Rows) -> list[ResultTable]:
     }
     lost = ResultTable(
         "lm-eval: forgetting",
-        ("loss", *columns),
+        ("loss", *heads),
         tuple(
             (name, tuple(_difference([one.get(column) for one in members], base.get(column)) for column in columns))
             for name, members in compared.items()
@@ -76,15 +92,15 @@ def tables(rows: Rows) -> list[ResultTable]:
     return [lost, scores]
 
 
-def _measured(rows: Rows) -> Mapping[int, Mapping[str, Measured]]:
-    """The metrics by policy (id) and column: task and metric."""
-    found: dict[int, dict[str, Measured]] = {}
+def _measured(rows: Rows) -> Mapping[int, Mapping[Column, Measured]]:
+    """The metrics by policy (id) and column."""
+    found: dict[int, dict[Column, Measured]] = {}
     for answer in rows.answers:
         items = int(answer.metrics.get(ITEMS, 0))
         for metric, value in answer.metrics.items():
             if metric == ITEMS or metric.endswith(_ERROR):
                 continue
-            column = f"{answer.question} {metric}"
+            column = Column(answer.question, metric, answer.category)
             found.setdefault(answer.policy_id, {})[column] = Measured(value, answer.metrics.get(metric + _ERROR), items)
     return found
 

@@ -14,9 +14,9 @@ def policy(number, name, loss=None, seed=None):
     return PolicyRow(number, name, kind, loss, seed, f"digest {number}")
 
 
-def measured(policy, task, value, error=0.02, metric="acc", *, higher_is_better=True, items=100):
-    metrics = recorded(metric, value, error, higher_is_better=higher_is_better) | {ITEMS: items}
-    return AnswerRow(0, policy, "lm-eval", task, "", (), 0, 0, metrics)
+def measured(policy, task, value, error=0.02, metric="acc", how="lm-eval 0.4.13", *, higher_is_better=True):
+    metrics = recorded(metric, value, error, higher_is_better=higher_is_better) | {ITEMS: 100}
+    return AnswerRow(0, policy, "lm-eval", task, how, (), 0, 0, metrics)
 
 
 POLICIES = (policy(1, "reference"), policy(2, "dpo (1)", "dpo", 1), policy(3, "dpo (2)", "dpo", 2), policy(4, "slic (1)", "slic", 1))
@@ -56,6 +56,13 @@ def test_a_metric_without_an_error_gives_a_difference_without_one():
     answers = (measured(1, "wiki", 20.0, None), measured(2, "wiki", 25.0, None))
     (cell,) = cells(tables(Rows(POLICIES, answers, ()))[0], "dpo")
     assert (cell.value, cell.error) == (5.0, None)
+
+
+def test_tasks_that_were_measured_in_two_ways_are_two_columns():
+    answers = (measured(1, "arc", 0.5), measured(1, "arc", 0.6, how="lm-eval 0.4.13, first 20 items"))
+    (scores,) = [table for table in tables(Rows(POLICIES, answers, ())) if table.title == "lm-eval: scores"]
+    assert scores.columns == ("policy", "arc acc (lm-eval 0.4.13)", "arc acc (lm-eval 0.4.13, first 20 items)")
+    assert "lm-eval 0.4.13; lm-eval 0.4.13, first 20 items" in scores.notes[1]
 
 
 def test_without_a_reference_there_are_only_scores():
