@@ -15,6 +15,7 @@ from html import escape
 from typing import Any
 
 from analysis.output.encode import csv_text, one_line
+from analysis.stats import Interval
 from analysis.wording import columns, figure, plus_minus
 from archive.judgements import AnswerRow, JudgementRow, PolicyRow
 
@@ -64,6 +65,8 @@ class Cell:
     """Replies of the judge without a grade, which are not in the value."""
     note: str = ""
     """One line; for example `1 seed` or `not judged`."""
+    interval: Interval | None = None
+    """Interval of the value with confidence 95 %; in CSV and JSON."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +97,15 @@ def text_of(table: ResultTable) -> str:
 
 
 def csv_of(tables: Sequence[ResultTable]) -> str:
-    """All cells of several tables, one a line: table, row, column, value, error, n, ungraded, note. Empty: there is none."""
+    """All cells of several tables, one a line: where it stands, value, error, interval, and so on. Empty: there is none."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(("table", "row", "column", "value", "error", "n", "ungraded", "note"))
+    writer.writerow(("table", "row", "column", "value", "error", "low", "high", "n", "ungraded", "note"))
     for table in tables:
         for name, cells in table.rows:
             for column, cell in zip(table.columns[1:], cells, strict=True):
-                numbers = (_exact(cell.value), _exact(cell.error), cell.n, cell.ungraded)
+                ends = (cell.interval.low, cell.interval.high) if cell.interval else (None, None)
+                numbers = (*map(_exact, (cell.value, cell.error, *ends)), cell.n, cell.ungraded)
                 writer.writerow((*map(csv_text, (table.title, name, column)), *numbers, csv_text(cell.note)))
     return file.getvalue()
 
@@ -125,15 +129,19 @@ def plain_of(table: ResultTable) -> dict[str, Any]:
         "rows": [
             {
                 "name": name,
-                "cells": [
-                    {"value": c.value, "error": c.error, "n": c.n, "ungraded": c.ungraded, "note": c.note}
-                    for c in cells
-                ],
+                "cells": [_plain(cell) for cell in cells],
             }
             for name, cells in table.rows
         ],
         "notes": list(table.notes),
     }
+
+
+def _plain(cell: Cell) -> dict[str, Any]:
+    interval = [cell.interval.low, cell.interval.high] if cell.interval else None
+    return {
+        "value": cell.value, "error": cell.error, "interval": interval, "n": cell.n, "ungraded": cell.ungraded, "note": cell.note,
+    }  # fmt: skip
 
 
 def _shown(cell: Cell) -> str:

@@ -66,9 +66,9 @@ class Asker:
         """The reply to a chat, and what it cost. Raises LLMError.
 
         Tries again for up to `patience` seconds of an outage. A timeout that other requests may have caused does not count as one.
-        `most`: upper bound of an attempt's usage. `lost` is told the usage of each failed attempt that was or may have been charged.
-        `gone` is asked before each attempt; what it returns is raised, and nothing is sent. `extra`: further fields of the request.
-        `max_tokens`: instead of the endpoint's.
+        `most`: upper bound of an attempt's usage. `lost` is told the usage of each failed attempt that was or may have been
+        charged. `gone` is asked before each attempt; what it returns is raised, and nothing is sent. `extra`: further fields of the
+        request. `max_tokens`: instead of the endpoint's.
         """
         since: float | None = None  # time of the first failure; waiting for the gate does not count
         pause = FIRST_PAUSE

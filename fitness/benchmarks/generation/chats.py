@@ -12,7 +12,9 @@ from fitness.benchmarks.generation.generator import GenerationOptions, Written
 from fitness.benchmarks.protocol import BenchmarkError, Question, Sampling
 from fitness.preference.pairs.limits import positions
 
-TEMPLATE_REMEDY = "give one with --set generation.chat_template=FILE.jinja, or for a model that knows no chats set generation.plain=true"
+TEMPLATE_REMEDY = (
+    "give one with generation.chat_template=FILE.jinja, or set generation.plain=true for a model that knows no chats"
+)
 
 
 class Chats:
@@ -22,8 +24,8 @@ class Chats:
         """Loads the tokenizer only. Raises BenchmarkError if it cannot be loaded or has no chat template."""
         self.name = folder.name
         try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         except (OSError, ValueError, KeyError, ImportError) as error:
             text = " ".join(str(error).split())
             raise BenchmarkError(
