@@ -1,7 +1,7 @@
 """What trained policies forgot: lm-eval's scores minus those of the reference policy.
 
-A task's metrics are recorded as numbers of one answer without a text: each metric with its standard error over the items and whether
-more is better, and the number of items. The answer's category says how was measured.
+A task's metrics are recorded as numbers of one answer without a text: each metric with its standard error over the items, and the
+number of items. The answer's category says how was measured.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ ITEMS = "items"
 _ERROR, _LESS = " (stderr)", " (less is better)"
 
 DIFFERENCES = (
-    "Score minus the reference policy's, on the same items. The error covers the items, of this policy and of the reference, and the "
-    "seeds. It takes the two for measured on different items, so it is rather too large than too small."
+    "Score minus the reference policy's, on the same items. The error covers the items, for this policy and for the reference, and "
+    "the seeds. It takes the two for measured on different items, so it is rather too large than too small."
 )
 SCORES = "The error is that of lm-eval: over the items of a task."
 
@@ -96,12 +96,12 @@ def _measured(rows: Rows) -> Mapping[int, Mapping[Column, Measured]]:
     """The metrics by policy (id) and column."""
     found: dict[int, dict[Column, Measured]] = {}
     for answer in rows.answers:
-        items = int(answer.metrics.get(ITEMS, 0))
+        items, own = int(answer.metrics.get(ITEMS, 0)), found.setdefault(answer.policy_id, {})
         for metric, value in answer.metrics.items():
             if metric == ITEMS or metric.endswith(_ERROR):
                 continue
             column = Column(answer.question, metric, answer.category)
-            found.setdefault(answer.policy_id, {})[column] = Measured(value, answer.metrics.get(metric + _ERROR), items)
+            own[column] = Measured(value, answer.metrics.get(metric + _ERROR), items)
     return found
 
 
@@ -124,7 +124,7 @@ def _difference(seeds: Sequence[Measured | None], base: Measured | None) -> Cell
 
 
 def _error(seeds: Sequence[Measured], values: Sequence[float], base: Measured) -> float | None:
-    """Standard error of the difference. All seeds answer the same items, so the error over items does not fall with their number."""
+    """Standard error of the difference. All seeds answer the same items, so more seeds do not lower the error over items."""
     errors = [one.error for one in (*seeds, base)]
     known = [error for error in errors if error is not None]
     if len(known) < len(errors):

@@ -41,7 +41,9 @@ class LmEval:
     def plan(self, run: StudyRun) -> str:
         """How many tasks and policies there are."""
         tasks = _own(run.options).tasks
-        return f"lm-eval: {count(len(tasks), 'task')} on each policy and on the reference; the time depends on the tasks."
+        return (
+            f"lm-eval: {count(len(tasks), 'task')} on each policy and on the reference; the time depends on the tasks."
+        )
 
     def run(self, run: StudyRun) -> None:
         """Measure the policies one after another. Raises BenchmarkError after the last one if lm-eval failed on any of them."""

@@ -37,13 +37,17 @@ def check(options: LmEvalOptions) -> str:
     """The version of lm-eval that will run. Raises BenchmarkError if it, or one of the tasks, is missing; loads no model."""
     python = _python(options)
     if options.include_path is not None and not options.include_path.is_dir():
-        raise BenchmarkError(f"include_path: there is no folder {options.include_path}; give one with YAML files of lm-eval")
+        raise BenchmarkError(
+            f"include_path: there is no folder {options.include_path}; give one with YAML files of lm-eval"
+        )
     asked = _run([python, "-c", _VERSION], _CHECK_SECONDS)
     if asked.returncode:
         raise BenchmarkError(f"the environment of {python} has no lm-eval: {INSTALL}")
     version = asked.stdout.strip()
     if not version.startswith(VERSIONS):
-        raise BenchmarkError(f"expected lm-eval {VERSIONS}x, got {version[:40]} in the environment of {python}: {INSTALL}")
+        raise BenchmarkError(
+            f"expected lm-eval {VERSIONS}x, got {version[:40]} in the environment of {python}: {INSTALL}"
+        )
     place = None if options.include_path is None else str(options.include_path.resolve())
     listed = _run([python, "-c", _NAMED, json.dumps(place), json.dumps(options.tasks)], _CHECK_SECONDS)
     if listed.returncode:
@@ -105,7 +109,9 @@ def _python(options: LmEvalOptions) -> str:
     # Not resolved: the executable of a virtual environment is a link, and its place tells Python which environment it is.
     path = Path(os.path.abspath(options.python))
     if not os.access(path, os.X_OK) or path.is_dir():
-        raise BenchmarkError(f"python: there is no executable {path}; give the python of an environment that has lm-eval")
+        raise BenchmarkError(
+            f"python: there is no executable {path}; give the python of an environment that has lm-eval"
+        )
     return str(path)
 
 

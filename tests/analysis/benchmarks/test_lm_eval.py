@@ -19,7 +19,12 @@ def measured(policy, task, value, error=0.02, metric="acc", how="lm-eval 0.4.13"
     return AnswerRow(0, policy, "lm-eval", task, how, (), 0, 0, metrics)
 
 
-POLICIES = (policy(1, "reference"), policy(2, "dpo (1)", "dpo", 1), policy(3, "dpo (2)", "dpo", 2), policy(4, "slic (1)", "slic", 1))
+POLICIES = (
+    policy(1, "reference"),
+    policy(2, "dpo (1)", "dpo", 1),
+    policy(3, "dpo (2)", "dpo", 2),
+    policy(4, "slic (1)", "slic", 1),
+)
 
 
 def cells(table, name):
