@@ -11,7 +11,7 @@ from typing import Any
 from analysis.benchmarks.registry import ANALYSES, draw, tables_of, write_files
 from analysis.benchmarks.results import ResultTable, Rows, csv_of, html_of, plain_of, text_of
 from analysis.output.encode import json_text, one_line
-from analysis.output.errors import ExportRefused
+from analysis.output.errors import AnalysisError, ExportRefused
 from analysis.output.files import write_whole
 from analysis.wording import count
 from archive.query import Reader
@@ -138,14 +138,18 @@ def check_target(out: Path) -> None:
         raise ExportRefused(f"--out needs a file that ends in one of {', '.join(FORMS)}, got {out}")
 
 
-def write_pictures(reader: Reader, folder: Path) -> list[Path]:
-    """Draw the picture of each benchmark that has one, and write files for other programs. Returns the files."""
-    written = []
+def write_pictures(reader: Reader, folder: Path) -> list[str]:
+    """Draw the picture of each benchmark that has one, and write files for other programs. Returns a line for each of them."""
+    lines = []
     for outcome in outcomes(reader):
         path = folder / f"{outcome.benchmark}.svg"
-        written += [path] if draw(outcome.benchmark, outcome.rows, path) else []
-        written += write_files(outcome.benchmark, outcome.rows, folder)
-    return written
+        try:
+            written = [path] if draw(outcome.benchmark, outcome.rows, path) else []
+        except AnalysisError as error:  # too little to draw; the tables are complete
+            lines.append(f"No picture of {outcome.benchmark}: {error}")
+            written = []
+        lines += [f"Wrote {file}" for file in (*written, *write_files(outcome.benchmark, outcome.rows, folder))]
+    return lines
 
 
 def _write(reader: Reader, out: Path) -> None:

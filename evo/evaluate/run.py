@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from analysis.output.errors import MissingExtra
 from analysis.wording import count, duration
 from archive.disk.files import there
 from archive.judgements import PolicyRow
@@ -139,11 +138,8 @@ def run_evaluation(work: Work, path: Path, say: Say) -> None:
         if note := missing_pictures_note():
             say(note)
             return
-        try:
-            for file in write_pictures(reader, path):
-                say(f"Wrote {file}")
-        except MissingExtra as error:
-            say(str(error))
+        for line in write_pictures(reader, path):
+            say(line)
 
 
 def rehearse(work: Work, path: Path, say: Say) -> None:
@@ -163,7 +159,7 @@ def rehearse(work: Work, path: Path, say: Say) -> None:
             trained = [recipe for recipe in policies.untrained(work.recipes) if recipe.graph is not None]
             seconds = len(trained) * subjects.info.rung(subjects.rung).estimated_seconds / workers_for(subjects.config)
             say(
-                f"{count(len(work.recipes), 'policy', 'policies')}: {', '.join(recipe.name for recipe in work.recipes)}"
+                f"{count(len(work.recipes), 'policy', 'policies')}: {'; '.join(recipe.name for recipe in work.recipes)}"
             )
             say(f"{count(len(trained), 'training')} left, at rung {subjects.rung}, about {duration(seconds)}")
             ids = policies.recorded()
