@@ -20,7 +20,7 @@ from archive.records import CandidateRow, EvaluationState, EventKind, Origin
 from archive.spending import TO_JUDGE
 from archive.store import Archive
 from evo.baselines.compared_losses import ComparedLoss
-from evo.baselines.design import Design, Row, refusal, row_of, rows
+from evo.baselines.design import Design, Row, is_measured, refusal, row_of, rows
 from evo.baselines.table import table
 from evo.campaign.deferred_failures import all_failed_message
 from evo.campaign.training import TaskUnusable, record_failure, recorded, train_and_record
@@ -41,10 +41,18 @@ from sandbox.vetting.pool import VetPool
 
 @ended_by_signals()
 def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str], None]) -> list[Row]:
-    """Run the trainings of the design that the archive in `path` does not have, print the table and return its rows.
+    """Measure the design in `path`, print the table and return its rows. Raises as `measure`."""
+    wanted, done = measure(config, wanted, path, say)
+    say("")
+    say(table(done, task_info(config.task, config.fitness), wanted))
+    return done
 
-    Raises TaskError if the archive holds another loss under the same name, TaskUnusable if the task's model or data cannot be used;
-    RunDirError, ArchiveError.
+
+def measure(config: Config, wanted: Design, path: Path, say: Callable[[str], None]) -> tuple[Design, list[Row]]:
+    """Run the trainings of the design that the archive in `path` does not have.
+
+    Returns the design with the seeds that were used, and its rows. Raises TaskError if the archive holds another loss under the
+    same name, TaskUnusable if the task's model or data cannot be used; RunDirError, ArchiveError.
     """
     info = task_info(config.task, config.fitness)
     require_training()
@@ -74,10 +82,7 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
         archive.event(EventKind.FINAL, {"rung": wanted.rung, "seeds": wanted.seeds})
         asyncio.run(interruptible(_measure(config, info, wanted, archive, reader, workers, say)))
         archive.event(EventKind.FINISHED, {"reason": "all baselines are measured"})
-        done = rows(reader, wanted)
-        say("")
-        say(table(done, info, wanted))
-        return done
+        return wanted, rows(reader, wanted)
 
 
 def _with_recorded_seeds(wanted: Design, reader: Reader) -> Design:
@@ -92,6 +97,8 @@ async def _measure(
 ) -> None:  # fmt: skip
     """Tune and measure all losses. Raises TaskUnusable; trainings in progress then stay unfinished in the archive."""
     candidates = {loss.name: candidate_of(archive, reader, loss) for loss in wanted.losses}
+    if all(is_measured(reader, candidates[loss.name], loss, wanted) for loss in wanted.losses):
+        return  # without starting workers
     async with AsyncExitStack() as stack:
         vetter = stack.enter_context(VetPool(workers=1, contract=info.contract))
         pool = await stack.enter_async_context(workers)
@@ -137,7 +144,7 @@ async def _measure(
                     record_failure(archive, evaluation, failure)
                 setup_works.set()
 
-        async def measure(loss: ComparedLoss) -> None:
+        async def measure_one(loss: ComparedLoss) -> None:
             candidate, name, graph = candidates[loss.name], loss.name, loss.graph
             if reader.verdict(candidate.id) is None:
                 verdict = await asyncio.to_thread(vetter.vet_graph, graph)
@@ -163,7 +170,7 @@ async def _measure(
         try:
             async with asyncio.TaskGroup() as group:  # a failure cancels the other tasks before the workers are stopped
                 for loss in wanted.losses:
-                    group.create_task(measure(loss))
+                    group.create_task(measure_one(loss))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
 

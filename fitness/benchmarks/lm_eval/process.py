@@ -21,7 +21,7 @@ from fitness.benchmarks.protocol import BenchmarkError
 
 INSTALL = "pip install 'evopo[lm-eval]', or set python to the executable of an environment that has it"
 _CHECK_SECONDS = 300.0
-_SHOWN = 1_500
+_SHOWN = 500
 """Most characters of lm-eval's own words in a message."""
 
 _NAMED = """
@@ -130,5 +130,6 @@ def _run(command: Sequence[str], seconds: float, folder: Path | None = None) -> 
 
 
 def _last_words(done: subprocess.CompletedProcess[str]) -> str:
-    """The end of its standard error on one line, where Python's message is."""
-    return " ".join((done.stderr or done.stdout).split())[-_SHOWN:] or "it printed nothing"
+    """The last line that it printed, where Python's message is."""
+    lines = [" ".join(line.split()) for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+    return lines[-1][-_SHOWN:] if lines else "it printed nothing"
