@@ -11,7 +11,7 @@ from analysis.wording import count
 from archive.judgements import AnswerRow
 from archive.query import Reader
 from archive.store import Archive
-from evo.evaluate.studies import SavedPolicy
+from evo.evaluate.studies.study import SavedPolicy
 from evo.search.rng import derive
 from fitness.benchmarks.generation.generator import GenerationOptions, load_generator
 from fitness.benchmarks.protocol import Benchmark, Question, Sampling

@@ -16,7 +16,7 @@ from archive.query import Reader
 from archive.records import EventKind
 from archive.store import Archive
 from evo.campaign.training import TaskUnusable
-from evo.evaluate.studies import SavedPolicy
+from evo.evaluate.studies.study import SavedPolicy
 from evo.evaluate.subjects import Subjects
 from evo.session.session import worker_pool, workers_for
 from evo.session.signals import interruptible

@@ -26,7 +26,7 @@ from evo.evaluate.policies import Policies, Recipe, recipes
 from evo.evaluate.requests import requests_of, worst_cost
 from evo.evaluate.results import results_text, write_others, write_pictures
 from evo.evaluate.settings import Settings
-from evo.evaluate.studies import SavedPolicy, Study, StudyRun
+from evo.evaluate.studies.study import SavedPolicy, Study, StudyRun
 from evo.evaluate.subjects import Subjects
 from evo.session.extras import missing_pictures_note, require_training
 from evo.session.ping import ping

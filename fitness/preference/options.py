@@ -210,7 +210,9 @@ class Options(TaskOptions):
     seconds_per_step: float = Field(
         2.0, gt=0, description="estimated time of a step, for budgets and time limits; measure yours"
     )
-    evaluation_seconds: float = Field(30.0, ge=0, description="estimated time to measure one trained policy, per sampling seed")
+    evaluation_seconds: float = Field(
+        30.0, ge=0, description="estimated time to measure one trained policy, per sampling seed"
+    )
 
     @field_validator("evaluation", "held_out_evaluation", mode="before")
     @classmethod

@@ -22,8 +22,8 @@ from archive.records import EvaluationState, EventKind, RunRow
 from archive.store import Archive
 from evo.baselines.compared_losses import compared_losses
 from evo.config.schema import parse_config
-from evo.evaluate.imdb import Imdb, Sweep
-from evo.evaluate.studies import StudyRun, study_named
+from evo.evaluate.studies.imdb import Imdb, Sweep
+from evo.evaluate.studies.study import StudyRun, study_named
 from fitness.benchmarks.imdb.options import BETAS, ImdbOptions
 from fitness.task import TaskError, task_info
 
