@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from transformers import LlamaForSequenceClassification
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "fitness" / "preference"))
+sys.path.insert(0, str(Path(__file__).parents[3] / "fitness" / "preference"))
 from test_preference import pairs, save_model, save_tokenizer, tiny_config
 
 from analysis.benchmarks.imdb import BENCHMARK, sweeps, tables
