@@ -13,7 +13,8 @@ from archive.query import Reader
 from archive.store import Archive
 from evo.evaluate.studies.study import SavedPolicy
 from evo.search.rng import derive
-from fitness.benchmarks.generation.generator import GenerationOptions, load_generator
+from fitness.benchmarks.generation.engines import load_generator
+from fitness.benchmarks.generation.generator import GenerationOptions
 from fitness.benchmarks.protocol import Benchmark, Question, Sampling
 
 OUTPUTS = "outputs"
