@@ -1,6 +1,9 @@
 """Question and reference files of MT-Bench: the published formats, and every fault with its file and line."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +118,12 @@ def test_a_missing_file_is_not_looked_for_on_the_hub(name: str) -> None:
 def test_a_folder_is_not_a_question_file(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match="is not a regular file"):
         read_questions(str(tmp_path))
+
+
+def test_a_data_set_that_the_hub_does_not_give_is_an_error_with_its_name() -> None:
+    pytest.importorskip("datasets")
+    code = "from fitness.benchmarks.mt_bench.files import read_questions; read_questions('nobody/no-such-questions')"
+    offline = os.environ | {"HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=offline, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert "BenchmarkError: cannot load the questions 'nobody/no-such-questions'" in done.stderr
