@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from analysis.benchmarks.frontier import PAPER_BETAS
 from analysis.recorded import refusing
 from analysis.snapshot import CAUTION, SINGLES_OUT
 from archive.query import Reader
 from archive.records import CandidateRow, EvaluationRow, Origin
 from evo.baselines.compared_losses import ComparedLoss
-from evo.baselines.frontier import PAPER_BETAS
 from evo.campaign.final_setup import with_fresh_seeds
 from evo.config.schema import Config
 from evo.search.rng import derive
@@ -130,6 +130,26 @@ def row_of(reader: Reader, candidate: CandidateRow, loss: ComparedLoss, wanted: 
     return Row(
         candidate, beta, tuning, [e for e in measured if e.fitness is not None], failed, CAUTION if noted else ""
     )
+
+
+def is_measured(reader: Reader, candidate: CandidateRow, loss: ComparedLoss, wanted: Design) -> bool:
+    """Whether no training of this loss is due: each has ended, or the sandbox refused the loss."""
+    if reader.verdict(candidate.id) is None:
+        return False
+    if refusal(reader, candidate):
+        return True
+    ended = {
+        (e.seed, e.beta)
+        for e in reader.evaluations(candidate.id)
+        if e.rung == wanted.rung and e.finished_event is not None
+    }
+    arms = wanted.arms(loss.graph)
+    if len(arms) > 1:
+        if not ended >= {(seed, beta) for beta in arms for seed in wanted.tuning_seeds}:
+            return False
+        beta = row_of(reader, candidate, loss, wanted).beta
+        return beta is None or ended >= {(seed, beta) for seed in wanted.seeds}
+    return ended >= {(seed, arms[0]) for seed in wanted.seeds}
 
 
 def refusal(reader: Reader, candidate: CandidateRow) -> str:
