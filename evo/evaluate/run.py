@@ -62,6 +62,8 @@ def run_evaluation(work: Work, path: Path, say: Say) -> None:
         if paid:
             archive.charge(TO_JUDGE, recorded(paid))
         say(f"Everything is recorded in {path}; the same command continues.")
+        for note in (note for benchmark in work.benchmarks.values() for note in getattr(benchmark, "notes", ())):
+            say(note)
         losses = _vetted(archive, reader, subjects.losses, say)
         work = replace(work, recipes=tuple(r for r in work.recipes if r.graph is None or r.loss in losses))
         saved = _saved(work, path, archive, reader, say)
