@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from typing import Any
@@ -27,6 +27,8 @@ class Rows:
     policies: tuple[PolicyRow, ...]
     answers: tuple[AnswerRow, ...]
     judgements: tuple[JudgementRow, ...]
+    questions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Texts of the questions' turns by id, in order. They are not recorded, so only an evaluation that has the data gives them."""
 
     @cached_property
     def policy(self) -> Mapping[int, PolicyRow]:
@@ -67,6 +69,8 @@ class Cell:
     """One line; for example `1 seed` or `not judged`."""
     interval: Interval | None = None
     """Interval of the value with confidence 95 %; in CSV and JSON."""
+    places: int | None = None
+    """Decimals of a value without an error; None: three significant digits."""
 
 
 @dataclass(frozen=True)
@@ -145,11 +149,15 @@ def _plain(cell: Cell) -> dict[str, Any]:
 
 
 def _shown(cell: Cell) -> str:
-    number = figure(None) if cell.value is None else plus_minus(cell.value, cell.error)
+    number = figure(None) if cell.value is None else _number(cell.value, cell.error, cell.places)
     remarks = [one_line(cell.note, 60)] if cell.note else []
     if cell.ungraded:
         remarks.append(f"{cell.ungraded:,} ungraded")
     return f"{number} ({', '.join(remarks)})" if remarks else number
+
+
+def _number(value: float, error: float | None, places: int | None) -> str:
+    return plus_minus(value, error) if error or places is None else f"{value:.{places}f}"
 
 
 def _exact(value: float | None) -> str:

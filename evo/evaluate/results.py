@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from archive.records import EventKind
 from archive.spending import Spending
 from evo.config.rundir import RunDirError, existing_run
 
+Questions = Mapping[str, tuple[str, ...]]
 FORMS = (".csv", ".html", ".json")
 """Forms of a file with results."""
 PAGE = """<!doctype html>
@@ -139,17 +140,27 @@ def check_target(out: Path) -> None:
 
 
 def write_pictures(reader: Reader, folder: Path) -> list[str]:
-    """Draw the picture of each benchmark that has one, and write files for other programs. Returns a line for each of them."""
+    """Draw the picture of each benchmark that has one. Returns a line for each of them."""
     lines = []
     for outcome in outcomes(reader):
         path = folder / f"{outcome.benchmark}.svg"
         try:
-            written = [path] if draw(outcome.benchmark, outcome.rows, path) else []
+            lines += [f"Wrote {path}"] if draw(outcome.benchmark, outcome.rows, path) else []
         except AnalysisError as error:  # too little to draw; the tables are complete
             lines.append(f"No picture of {outcome.benchmark}: {error}")
-            written = []
-        lines += [f"Wrote {file}" for file in (*written, *write_files(outcome.benchmark, outcome.rows, folder))]
     return lines
+
+
+def write_others(reader: Reader, folder: Path, questions: Mapping[str, Questions]) -> list[Path]:
+    """Write files for other programs, in a folder for each benchmark that has some. Returns the files. Raises ExportRefused.
+
+    `questions`: by benchmark, the texts of its questions' turns by id.
+    """
+    written = []
+    for outcome in outcomes(reader):
+        rows = replace(outcome.rows, questions=questions.get(outcome.benchmark, {}))
+        written += write_files(outcome.benchmark, rows, folder / outcome.benchmark)
+    return written
 
 
 def _write(reader: Reader, out: Path) -> None:
