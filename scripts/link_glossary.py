@@ -11,6 +11,7 @@ GLOSSARY = ROOT / "docs" / "glossary.md"
 GENERATED = ROOT / "docs" / "losses.md"
 OTHER_SENSES = {
     "docs/architecture.md": {"contract"},
+    "docs/case-study.md": {"verdict"},
     "docs/configuration.md": {"duplicate"},
     "docs/contracts.md": {"seed"},
     "docs/exports.md": {"graph"},
