@@ -146,7 +146,7 @@ class Along:
         """The loss of the moving item; of a loss by rank, whose entries belong to no item, what it adds to that of the others."""
         if not self._by_rank:
             return self._own(losses)
-        return losses.reshape(-1, len(self._background) + 1).sum(axis=1) - self._rest
+        return np.asarray(losses.reshape(-1, len(self._background) + 1).sum(axis=1) - self._rest)
 
     @cached_property
     def _rest(self) -> float:
