@@ -11,7 +11,6 @@ GLOSSARY = ROOT / "docs" / "glossary.md"
 GENERATED = ROOT / "docs" / "losses.md"
 OTHER_SENSES = {
     "docs/architecture.md": {"contract"},
-    "docs/case-study.md": {"verdict"},
     "docs/configuration.md": {"duplicate"},
     "docs/contracts.md": {"seed"},
     "docs/exports.md": {"graph"},
