@@ -15,6 +15,12 @@ from evo.config import schema as config  # noqa: E402
 from evo.config.prompt_settings import PromptConfig  # noqa: E402
 from evo.config.proposer_settings import LLMConfig, ProposerConfig  # noqa: E402
 from evo.config.study_settings import SimplifySettings, TuneSettings  # noqa: E402
+from evo.evaluate.settings import JudgeOptions  # noqa: E402
+from fitness.benchmarks.alpaca_eval.options import AlpacaEvalOptions  # noqa: E402
+from fitness.benchmarks.generation.generator import GenerationOptions  # noqa: E402
+from fitness.benchmarks.imdb.options import ImdbOptions  # noqa: E402
+from fitness.benchmarks.mt_bench import options as mt_bench  # noqa: E402
+from fitness.benchmarks.tldr.options import TldrOptions  # noqa: E402
 from fitness.classification import options as classification  # noqa: E402
 from fitness.preference import options as preference_options  # noqa: E402
 from fitness.schedule.settings import LadderSettings  # noqa: E402
@@ -28,8 +34,13 @@ PAGES: dict[str, Sections] = {
         "fitness.lora": preference_options.Lora,
         "fitness.evaluation, by: accuracy or margin": preference_options.PairEvaluation,
         "fitness.evaluation, by: reward_model": preference_options.RewardModelEvaluation,
+        "fitness.evaluation, by: vader": preference_options.VaderEvaluation,
         "fitness.evaluation, by: judge": preference_options.JudgeEvaluation,
     },
+    "docs/imdb.md": {"imdb": ImdbOptions},
+    "docs/mt-bench.md": {"mt-bench": mt_bench.Options},
+    "docs/win-rates.md": {"alpaca-eval": AlpacaEvalOptions, "tldr": TldrOptions},
+    "docs/evaluate.md": {"judge": JudgeOptions, "generation": GenerationOptions},
     "docs/configuration.md": {
         "Top level": config.Config,
         "llm": LLMConfig,

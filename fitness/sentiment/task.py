@@ -63,8 +63,9 @@ def info(options: TaskOptions) -> TaskInfo:
 
 
 def _identifying(options: Options) -> dict[str, Any]:
-    """The options, without the world `classic`: runs recorded before there were worlds have the same identity."""
-    return {key: value for key, value in options.model_dump().items() if (key, value) != ("world", "classic")}
+    """The options without the later ones at their first values: older runs, which do not have them, keep their identity."""
+    later = {"world": "classic", "sampling_seeds": 1}
+    return {key: value for key, value in options.model_dump().items() if key not in later or value != later[key]}
 
 
 def make(options: TaskOptions) -> "SentimentTask":
@@ -104,7 +105,8 @@ class SentimentTask:
         """Train a fresh copy of the model with `graph` and measure the reviews it writes.
 
         Metrics: reward, kl_per_sequence and kl_per_token (nats), preference_accuracy and margin (nats, of fresh pairs),
-        distinct (fraction of samples), length (tokens per sample), train_loss.
+        distinct (fraction of samples), length (tokens per sample), train_loss; with several sampling seeds also reference_reward
+        and standard errors over these seeds.
         Raises EvaluationFailed: diverged, collapsed, unsupported_loss, bad_data; KeyError for an unknown rung.
         """
         chosen, own = self.rungs[rung], self.options
@@ -128,8 +130,26 @@ class SentimentTask:
         runner = self._ready_for(graph)
         return runner.pair_margins(graph, chosen, seed, beta or own.beta, learning_rate or own.learning_rate)
 
-    def _ready_for(self, graph: "VerifiedGraph") -> "SentimentRunner":
-        if graph.contract != CONTRACT:
+    def save_policy(
+        self,
+        graph: "VerifiedGraph | None",
+        rung: str,
+        seed: int,
+        path: str | Path,
+        *,
+        beta: float | None = None,
+        learning_rate: float | None = None,
+    ) -> None:
+        """Train like `score_seed`, and save the policy and its tokenizer to the folder `path`; without a graph the untrained one.
+
+        Raises EvaluationFailed: diverged, unsupported_loss, bad_data; KeyError for an unknown rung.
+        """
+        chosen, own = self.rungs[rung], self.options
+        runner = self._ready_for(graph)
+        runner.save_policy(graph, chosen, seed, Path(path), beta or own.beta, learning_rate or own.learning_rate)
+
+    def _ready_for(self, graph: "VerifiedGraph | None") -> "SentimentRunner":
+        if graph is not None and graph.contract != CONTRACT:
             raise EvaluationFailed("unsupported_loss", f"expected a {CONTRACT!r} loss, got {graph.contract!r}")
         self.prepare()
         assert self._runner is not None
@@ -139,16 +159,16 @@ class SentimentTask:
 def _rungs(options: Options) -> dict[str, Rung]:
     full = options.full_steps
     short = min(options.short_steps, full)
+
+    def seconds(steps: int) -> float:
+        return round(SECONDS_BESIDE * options.sampling_seeds + SECONDS_PER_STEP * steps, 2)
+
     rungs = (
-        Rung("short", short, _seconds(short), note="the whole schedule in fewer steps"),
-        Rung("full", full, _seconds(full), note="the whole training"),
-        Rung("held_out", full, _seconds(full), held_out=True, note="the whole training; fresh prompts, another judge"),
+        Rung("short", short, seconds(short), note="the whole schedule in fewer steps"),
+        Rung("full", full, seconds(full), note="the whole training"),
+        Rung("held_out", full, seconds(full), held_out=True, note="the whole training; fresh prompts, another judge"),
     )
     return {rung.name: rung for rung in rungs}
-
-
-def _seconds(steps: int) -> float:
-    return round(SECONDS_BESIDE + SECONDS_PER_STEP * steps, 2)
 
 
 @cache
