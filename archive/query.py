@@ -46,10 +46,12 @@ from archive.records import (
     VerdictRow,
 )
 from archive.spending import COSTS, Spending, spending_of
+from archive.sqlite.cells import Cells
 from archive.sqlite.packed import unpack_like
 from archive.sqlite.queries import (
     ANCESTRY,
     ARM,
+    ARM_SCORES,
     BARE_EVALUATIONS,
     BARE_PROPOSALS,
     BARE_VERDICTS,
@@ -304,7 +306,6 @@ class Reader(View):
         the mean of enough arms.
         """
         with self.consistent():
-            found: dict[tuple[int, float | None, float | None], list[FinishedEvaluation]] = {}
             means: dict[tuple[int, float | None, float | None], float] = {}
             after = (math.inf, NOW)
             while True:
@@ -312,14 +313,20 @@ class Reader(View):
                 rows = self._rows(SCORES_DOWN, task=task, rung=rung, **bound)
                 for row in rows:
                     key = (row["candidate_id"], row["beta"], row["learning_rate"])
-                    if key not in found:
-                        found[key] = self._results_of(task, rung, *key)
-                        scored = [result.fitness for result in found[key] if result.fitness is not None]
-                        means[key] = math.fsum(scored) / len(scored)
+                    if key not in means:
+                        scores = self._scores_of(task, rung, *key)
+                        means[key] = math.fsum(scores) / len(scores)
                 leading = sorted(means, key=lambda key: (-means[key], key[0], key[1] or 0.0, key[2] or 0.0))[:most]
                 if len(rows) < 4 * most or (len(leading) == most and means[leading[-1]] > rows[-1]["fitness"]):
-                    return [standing_of(self._brief(key[0]), found[key]) for key in leading]
+                    return [standing_of(self._brief(key[0]), self._results_of(task, rung, *key)) for key in leading]
                 after = (rows[-1]["fitness"], rows[-1]["id"])
+
+    def _scores_of(
+        self, task: str, rung: str, candidate: int, beta: float | None, rate: float | None
+    ) -> list[float]:
+        rows = self._rows(ARM_SCORES, task=task, rung=rung, id=candidate, beta=beta, rate=rate)
+        values = (Cells(row, "evaluation", self.path).real_or_none("fitness") for row in rows)
+        return [value for value in values if value is not None]
 
     def _results_of(
         self, task: str, rung: str, candidate: int, beta: float | None, rate: float | None
