@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -56,7 +55,7 @@ class ReadAhead:
             self._candidates = {row.id: row for row in reader.candidates()}
             self._proposals = {row.id: row for row in reader.proposals()}
             self._verdicts = {row.candidate_id: row for row in reader.verdicts()}
-            self._evaluations = {row.id: replace(row, metrics={}, items=None) for row in reader.evaluations()}
+            self._evaluations = {row.id: row for row in reader.bare().evaluations()}
             self._parents, self._findings = (
                 defaultdict[int, list[ParentRow]](list),
                 defaultdict[int, list[FindingRow]](list),

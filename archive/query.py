@@ -47,11 +47,13 @@ from archive.records import (
     VerdictRow,
 )
 from archive.spending import COSTS, Spending, spending_of
+from archive.sqlite.cells import Cells
 from archive.sqlite.packed import unpack_like
 from archive.sqlite.queries import (
     ANCESTRY,
     ANSWERS,
     ARM,
+    ARM_SCORES,
     BARE_EVALUATIONS,
     BARE_PROPOSALS,
     BARE_VERDICTS,
@@ -106,6 +108,12 @@ class Reader(View):
         """One candidate. MissingRow if there is none with that id."""
         rows = self._rows("SELECT * FROM candidate WHERE id = :id AND event_id <= :at", id=id)
         return candidate_row(self._one(rows, f"candidate {id}"), self.path)
+
+    def unvetted(self) -> list[CandidateRow]:
+        """The candidates without a verdict, in order of ids."""
+        without = "id NOT IN (SELECT candidate_id FROM verdict WHERE event_id <= :at)"
+        sql = f"SELECT * FROM candidate WHERE event_id <= :at AND {without}{self._those('id')} ORDER BY id"
+        return [candidate_row(row, self.path) for row in self._rows(sql)]
 
     def briefs(self) -> list[Brief]:
         """Name, origin and status of all candidates, in order of ids."""
@@ -177,6 +185,13 @@ class Reader(View):
         rows = self._rows(f"{BARE_PROPOSALS if self._bare else PROPOSALS}{made} ORDER BY p.id")
         found = self._bounded((proposal_row(row, self.path) for row in rows), lambda p: len(p.reply or ""))
         return [row for row in found if state is None or row.state == state]
+
+    def without_candidate(self) -> list[ProposalRow]:
+        """The proposals whose reply was received and that no candidate was made of, in order of ids."""
+        made = "SELECT proposal_id FROM candidate WHERE proposal_id IS NOT NULL AND event_id <= :at"
+        rows = self._rows(f"{PROPOSALS} AND p.received_event <= :at AND p.id NOT IN ({made}) ORDER BY p.id")
+        found = self._bounded((proposal_row(row, self.path) for row in rows), lambda p: len(p.reply or ""))
+        return [row for row in found if row.state == ProposalState.RECEIVED]
 
     def proposal(self, id: int) -> ProposalRow:
         """One proposal. MissingRow if there is none with that id."""
@@ -322,7 +337,6 @@ class Reader(View):
         the mean of enough arms.
         """
         with self.consistent():
-            found: dict[tuple[int, float | None, float | None], list[FinishedEvaluation]] = {}
             means: dict[tuple[int, float | None, float | None], float] = {}
             after = (math.inf, NOW)
             while True:
@@ -330,14 +344,18 @@ class Reader(View):
                 rows = self._rows(SCORES_DOWN, task=task, rung=rung, **bound)
                 for row in rows:
                     key = (row["candidate_id"], row["beta"], row["learning_rate"])
-                    if key not in found:
-                        found[key] = self._results_of(task, rung, *key)
-                        scored = [result.fitness for result in found[key] if result.fitness is not None]
-                        means[key] = math.fsum(scored) / len(scored)
+                    if key not in means:
+                        scores = self._scores_of(task, rung, *key)
+                        means[key] = math.fsum(scores) / len(scores)
                 leading = sorted(means, key=lambda key: (-means[key], key[0], key[1] or 0.0, key[2] or 0.0))[:most]
                 if len(rows) < 4 * most or (len(leading) == most and means[leading[-1]] > rows[-1]["fitness"]):
-                    return [standing_of(self._brief(key[0]), found[key]) for key in leading]
+                    return [standing_of(self._brief(key[0]), self._results_of(task, rung, *key)) for key in leading]
                 after = (rows[-1]["fitness"], rows[-1]["id"])
+
+    def _scores_of(self, task: str, rung: str, candidate: int, beta: float | None, rate: float | None) -> list[float]:
+        rows = self._rows(ARM_SCORES, task=task, rung=rung, id=candidate, beta=beta, rate=rate)
+        values = (Cells(row, "evaluation", self.path).real_or_none("fitness") for row in rows)
+        return [value for value in values if value is not None]
 
     def _results_of(
         self, task: str, rung: str, candidate: int, beta: float | None, rate: float | None

@@ -7,8 +7,8 @@ In each world, every known preference loss is tuned in the same way:
 2. These are trained at `full` with every beta of the grid on two further seeds. This chooses the beta of each.
 3. The best of them and DPO, each at its best beta, are measured at `full` on fresh seeds.
 
-Hand-written losses enter at step 2. They use the structure of the worlds `typical` and `unfamiliar`, and show what there is to
-find.
+In the worlds `typical` and `unfamiliar`, hand-written losses enter at step 2. They use the structure of these worlds, and show what
+there is to find.
 Headroom is the mean paired difference to the tuned DPO on the fresh seeds, in units of one training's paired deviation (the
 standard deviation of that difference over seeds).
 
@@ -60,6 +60,8 @@ HAND_WRITTEN = {
     "weighted by sigmoid((s - mean s) / 10)": "-torch.nn.functional.logsigmoid(beta * rho) * torch.sigmoid(0.1 * (s - s.mean()))",
 }
 """Losses that read d, the reference's log-ratio of chosen to rejected, or s, its log-probability of both."""
+STRUCTURED = ("typical", "unfamiliar")
+"""The worlds in which wrong labels depend on d or s: only there the hand-written losses are measured."""
 
 Key = tuple[str, str, str, float, int]
 """World, loss, rung, beta, seed."""
@@ -134,11 +136,12 @@ def survey(scores: Scores, world: str, kept: int, fresh: Sequence[int]) -> list[
     }
     going_on = sorted(first, key=lambda name: -first[name])[:kept]
     tuned: dict[str, tuple[float, float]] = {}
-    for name in dict.fromkeys([DPO, *going_on, *HAND_WRITTEN]):
+    written = tuple(HAND_WRITTEN) if world in STRUCTURED else ()
+    for name in dict.fromkeys([DPO, *going_on, *written]):
         tuned[name] = max((scores.mean(world, name, "full", beta, TUNING_SEEDS), beta) for beta in BETAS)
     known_ones = sorted((n for n in tuned if n in going_on and n != DPO), key=lambda name: -tuned[name][0])[: kept // 2]
     rows = []
-    for name in [DPO, *known_ones, *HAND_WRITTEN]:
+    for name in [DPO, *known_ones, *written]:
         beta = tuned[name][1]
         values = {seed: scores(world, name, "full", beta, seed) for seed in fresh}
         rows.append(Row(name, beta, {seed: value for seed, value in values.items() if math.isfinite(value)}))

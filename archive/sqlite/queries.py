@@ -54,6 +54,11 @@ SELECT id, candidate_id, task, rung, seed, beta, learning_rate, state, fitness, 
 WHERE candidate_id = :id AND task = :task AND rung = :rung AND beta IS :beta AND learning_rate IS :rate
 AND finished_event <= :at ORDER BY id"""
 
+ARM_SCORES = """
+SELECT fitness FROM evaluation
+WHERE candidate_id = :id AND task = :task AND rung = :rung AND beta IS :beta AND learning_rate IS :rate
+AND finished_event <= :at"""
+
 COUNTS = """
 SELECT (SELECT count(*) FROM candidate) AS candidates,
        (SELECT count(*) FROM candidate) - (SELECT count(*) FROM verdict) AS unvetted,

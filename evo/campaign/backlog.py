@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from analysis.steering import Provenance
 from archive.query import Reader
-from archive.records import SUMMARISE, CandidateRow, EventKind, Origin, ProposalRow, ProposalState
+from archive.records import SUMMARISE, CandidateRow, EventKind, Origin, ProposalRow
 from archive.spending import counted_steps
 from archive.store import Archive
 from evo.proposing.propose import proposed_graph
@@ -28,7 +28,7 @@ class GivenLoss:
 
 def add_seed_losses(archive: Archive, reader: Reader, names: Sequence[str], given: Sequence[GivenLoss] = ()) -> None:
     """Record the published seed losses that the archive does not have yet, and then those of the user."""
-    recorded = {c.name for c in reader.candidates() if c.origin is Origin.SEED}
+    recorded = {reader.candidate(id).name for id in reader.seed_ids()}
     for name in names:
         if name not in recorded:
             loss = known.load(name)
@@ -40,15 +40,7 @@ def add_seed_losses(archive: Archive, reader: Reader, names: Sequence[str], give
 
 def unread_replies(reader: Reader) -> list[ProposalRow]:
     """Proposals whose reply was received and not parsed yet. A summary is not parsed."""
-    admitted = {c.proposal_id for c in reader.candidates()}
-    received = reader.proposals(ProposalState.RECEIVED)
-    return [p for p in received if p.id not in admitted and p.operator != SUMMARISE]
-
-
-def unvetted(reader: Reader) -> list[CandidateRow]:
-    """Candidates without a verdict."""
-    vetted = {event.candidate_id for event in reader.events(kind=EventKind.VERDICT_RECORDED)}
-    return [c for c in reader.candidates() if c.id not in vetted]
+    return [p for p in reader.without_candidate() if p.operator != SUMMARISE]
 
 
 def unvetted_seed_losses(reader: Reader) -> tuple[list[CandidateRow], list[CandidateRow]]:
@@ -56,13 +48,13 @@ def unvetted_seed_losses(reader: Reader) -> tuple[list[CandidateRow], list[Candi
 
     Vet the published ones first: a user's loss that is a published one is the duplicate, not the other way round.
     """
-    seeds = [c for c in unvetted(reader) if c.origin is Origin.SEED]
+    seeds = [c for c in reader.unvetted() if c.origin is Origin.SEED]
     return [c for c in seeds if _is_published(c)], [c for c in seeds if not _is_published(c)]
 
 
 def open_steps(reader: Reader) -> tuple[list[int], Iterator[int]]:
     """Numbers of the steps to do: the recorded steps without an answer, and after them new steps without end."""
-    proposals = reader.proposals()
+    proposals = reader.bare().proposals()
     begun = {p.step for p in proposals}
     ended = counted_steps(proposals, reader.events(kind=EventKind.PROPOSAL_FAILED))
     return sorted(begun - ended), itertools.count(1 + max(begun, default=0))

@@ -43,5 +43,5 @@ def untried(reader: Reader, after: int = 0) -> list[Injected]:
     events = reader.events(after=after, kind=EventKind.INJECTED)
     if not events:
         return []
-    taken = {p.references.get(_EVENT) for p in reader.proposals() if p.proposer == PERSON}
+    taken = {p.references.get(_EVENT) for p in reader.bare().proposals() if p.proposer == PERSON}
     return [injected_in(event) for event in events if event.id not in taken]

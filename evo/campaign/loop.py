@@ -265,7 +265,7 @@ class Campaign:
         """Keep candidates and trainings in progress until the budget allows no more. Returns the limit that was reached."""
         again, new_steps = backlog.open_steps(self.reader)
         steps, injections = chain(again, new_steps), Injections(self.archive, self.reader, new_steps)
-        left = [*map(self.admit, backlog.unread_replies(self.reader)), *backlog.unvetted(self.reader)]
+        left = [*map(self.admit, backlog.unread_replies(self.reader)), *self.reader.unvetted()]
         begun = {asyncio.create_task(self.vet_and_train(c)) for c in {c.id: c for c in left if c}.values()}
         candidates: set[asyncio.Task[None]] = set()
         try:

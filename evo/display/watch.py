@@ -45,11 +45,11 @@ class Watch:
     def __post_init__(self) -> None:
         reader = self.campaign.reader
         self._seen = reader.last_event()
-        for row in reader.evaluations():
+        for row in reader.bare().evaluations():
             if row.seconds is not None:
                 self.pace.trained(row.rung, row.seconds)
         self.pace.proposals.extend(
-            p.seconds for p in reader.proposals() if p.reply is not None and p.seconds is not None
+            p.seconds for p in reader.bare().proposals() if p.reply is not None and p.seconds is not None
         )
 
     def new_events(self) -> list[EventRow]:

@@ -47,7 +47,7 @@ class DuplicateIndex:
     def of(cls, reader: Reader, same_loss: SameLoss, graph: GraphOf | None = None) -> Self:
         """Index of the accepted losses in an archive. `graph` returns their graphs; by default they are read from the archive."""
         index = cls(same_loss, graph or (lambda candidate_id: graph_of(verdict_on(candidate_id, reader))))
-        for row in reader.verdicts():
+        for row in reader.bare().verdicts():
             if row.status != VerdictStatus.ACCEPTED or not row.is_new or not row.hash or not row.graph:
                 continue
             index.by_hash.setdefault(row.hash, row.candidate_id)

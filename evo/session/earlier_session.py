@@ -70,24 +70,23 @@ class Change:
         return f"{self.key} from {_shown(self.before)} to {_shown(self.now)}"
 
 
-def finished(path: Path, config: Config, info: TaskInfo) -> Ended | None:
+def finished(path: Path, config: Config, info: TaskInfo, population: Population | None = None) -> Ended | None:
     """Why the run in `path` is finished under this configuration; None if it continues or has another identity.
 
-    Read-only. Raises FinishedRun if it is finished and was made with other settings; ArchiveError.
+    Read-only. `population`: the state of the run, which is advanced if it is needed; without one, it is made anew. Raises
+    FinishedRun if it is finished and was made with other settings; ArchiveError.
     """
     archive = RunDir(path).archive
     if not there(archive):
         return None
     with Reader.open(archive) as reader:
-        run, marks = (
-            reader.run(),
-            [e for e in reader.events() if e.kind in (EventKind.SESSION_STARTED, EventKind.FINISHED)],
-        )
+        run = reader.run()
+        begun, ended = (reader.events(kind=kind) for kind in (EventKind.SESSION_STARTED, EventKind.FINISHED))
         if differences(run.identity, identity(config, info)) or config.baseline not in (None, run.baseline):
             return None
-        if not marks or marks[-1].kind != EventKind.FINISHED:
+        if not ended or (begun and begun[-1].id > ended[-1].id):
             return None
-        population = Population(config, info, workers=1).advance(reader)
+        population = (population or Population(config, info, workers=1)).advance(reader)
         used, before = population.spent(population.recorded_seconds), last_settings(reader)
     limits, amounts = config.budget.limits, asdict(used)
     reached = [name for name, limit in limits.items() if amounts[name] >= limit]
@@ -100,7 +99,7 @@ def finished(path: Path, config: Config, info: TaskInfo) -> Ended | None:
         return None
     # A run ends before a limit is reached if the next call could exceed it.
     nearest = reached or sorted(limits, key=lambda name: amounts[name] / limits[name])[-1:]
-    told = marks[-1].payload
+    told = ended[-1].payload
     recorded = one_line(str(told.get("reason", "")) if isinstance(told, Mapping) else "", 200)
     reason = f"the budget of {limits[reached[0]]:.10g} {reached[0]} is reached" if reached else recorded
     larger = {f"budget.{name}": 2 * max(limits[name], amounts[name]) or 1 for name in nearest}

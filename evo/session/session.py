@@ -67,7 +67,10 @@ def run_session(config: Config, path: Path, say: Callable[[str], None], seed_fro
     """
     info = task_info(config.task, config.fitness)
     given = read_given(seed_from, info.contract, path)
-    ended = finished(path, config, info)
+    if not there(RunDir(path).archive):
+        require_seed_losses(config, info)
+    population = Population(config, info, workers_for(config))
+    ended = finished(path, config, info, population)
     if ended:
         refuse_new(given, path, ended)
         larger = "".join(f" --set {key}={value:.12g}" for key, value in ended.larger.items())
@@ -77,9 +80,6 @@ def run_session(config: Config, path: Path, say: Callable[[str], None], seed_fro
     require_training()
     if config.pictures and (note := missing_pictures_note()):
         say(note)
-    if not there(RunDir(path).archive):
-        require_seed_losses(config, info)
-    population = Population(config, info, workers_for(config))
     pool = worker_pool(config)
     own = vetted(given, config, info.contract, path)  # before anything is paid
     cleared = None if there(RunDir(path).archive) else preflight(config, info)  # before anything is created

@@ -92,6 +92,8 @@ class _Rows:
         self._ids: list[int] = []
         self._vectors = np.zeros((64, length))
         self._typical = np.zeros((64, length))
+        self._sized = 0
+        """Number of rows whose typical sizes are computed. Those of the others are, all at once, when they are first needed."""
         self._first = np.linspace(0, max(0, length - 1), min(FIRST_LOOK, length)).astype(int)
 
     def __len__(self) -> int:
@@ -104,14 +106,15 @@ class _Rows:
                 np.concatenate([a, np.zeros_like(a)]) for a in (self._vectors, self._typical)
             )
         self._vectors[n] = fingerprint.vector
-        if fingerprint.vector:
-            self._typical[n] = _typical(self._vectors[n : n + 1])[0]
         self._ids.append(candidate_id)
 
     def near(self, fingerprint: Fingerprint) -> list[int]:
         mine = np.array([fingerprint.vector], dtype=float)
         typical = _typical(mine)
         rows = np.arange(len(self._ids))
+        if self._sized < len(rows):
+            self._typical[self._sized : len(rows)] = _typical(self._vectors[self._sized : len(rows)])
+            self._sized = len(rows)
         for positions in (self._first, np.arange(mine.shape[1])):
             theirs = self._vectors[np.ix_(rows, positions)]
             sizes = np.maximum(typical[:, positions], self._typical[np.ix_(rows, positions)])

@@ -18,7 +18,7 @@ from campaigns import Command, assert_sound
 
 from archive.query import Reader
 from archive.records import EvaluationState
-from evo.campaign.backlog import unread_replies, unvetted
+from evo.campaign.backlog import unread_replies
 
 DATA = Path(__file__).parent / "data"
 SAME_COMMAND = (
@@ -52,7 +52,7 @@ def test_an_interrupted_run_continues_to_its_end_and_replays(evo: Command) -> No
     replies, scores = known_of(archive)
     with Reader.open(archive) as reader:
         begun = reader.evaluations(state=EvaluationState.RUNNING)
-        assert unread_replies(reader) and unvetted(reader) and begun, "there is something of each kind to take up"
+        assert unread_replies(reader) and reader.unvetted() and begun, "there is something of each kind to take up"
     resumed = evo.run("run", "--dir", "run", *SAME_COMMAND)
     assert resumed.code == 0, resumed.err
     assert "resumed" in resumed.out and "Settings changed" not in resumed.out, "what was renamed has not changed"
@@ -60,7 +60,7 @@ def test_an_interrupted_run_continues_to_its_end_and_replays(evo: Command) -> No
     later = known_of(archive)
     assert replies.items() <= later[0].items() and scores.items() <= later[1].items()
     with Reader.open(archive) as reader:
-        assert not unread_replies(reader) and not unvetted(reader)
+        assert not unread_replies(reader) and not reader.unvetted()
         assert {p.step for p in reader.proposals() if p.reply is not None} == set(range(1, 13))
         assert {e.id for e in begun} <= later[1].keys()
         tuned = {e.learning_rate for e in reader.evaluations() if e.rung == "held_out"}
