@@ -13,6 +13,7 @@ from evo.cli.betas import betas_of
 from evo.cli.compare import compare
 from evo.cli.failures import FAILURE, interrupted, reported
 from evo.cli.landscape import landscape
+from evo.cli.paper import paper
 from evo.cli.steering import STEERING
 from evo.cli.suggestions import Given, ways_on
 from evo.config.new_run import settled
@@ -32,7 +33,7 @@ def main() -> None:
     """Evolutionary search for preference losses, with a language model or without one."""
 
 
-for command in (compare, autopsy, landscape, *STEERING):
+for command in (compare, autopsy, landscape, paper, *STEERING):
     main.add_command(command)
 
 
