@@ -54,6 +54,7 @@ READING = {
         ["landscape", "DIR#1"], ["landscape", "DIR#7"], ["landscape", STEERING.replace("\0", "")],
         ["landscape", "DIR/loss.py"], ["landscape", "dpo", "--pairs", "DIR/gone"],
     ],
+    "paper": [["paper", "DIR"], ["paper", "DIR", "--format", "json"], ["paper", "DIR", "DIR"], ["paper", STEERING.replace("\0", "")]],
     "compare": [["compare", "DIR"], ["compare", "DIR", STEERING.replace("\0", "")], ["compare", "DIR", "DIR"]],
     "inject": [["inject", "DIR", "DIR/loss.py"], ["inject", "DIR", STEERING.replace("\0", "")]],
     **{

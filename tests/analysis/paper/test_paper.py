@@ -101,7 +101,7 @@ def test_our_scores_stand_beside_the_published_ones_and_are_ranked():
         "cell",
         "padll",
         "dbaql",
-    ]  # by their published MT-Bench scores but for one pair
+    ]  # by their published MT-Bench scores
     given = Given(measures=[scores({name: float(i) for i, name in enumerate(order)})])
     paper = paper_of(given)
     table = next(table for table in paper.tables if table.key == "fitness")
