@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""The whole paper in small (`make paper`): every part on the embedded task, on a CPU, with nothing to download and nothing paid.
+
+    case study     losses of the digits on other networks (evopo transfer)
+    search         a campaign of the built-in proposer on the embedded task (evopo run)
+    baselines      the losses of the paper's tables under one tuning budget (evopo baselines)
+    judgements     these losses and the campaign's finalists on mt-bench, alpaca-eval and tldr (evopo evaluate)
+    imdb           reward against KL over a grid of beta (evopo evaluate --on imdb)
+    landscapes     the paper's figures 6, 9 and 10 (evopo landscape)
+    page           the published tables beside these results (evopo paper)
+
+The judge is a stand-in on this machine: it counts words of praise and blame. Its figures say nothing about chat quality. Each step
+is a command that continues where it was interrupted, so the same call of this script does too; a finished step only prints.
+
+    python scripts/paper.py --folder runs/paper
+    python scripts/paper.py --only page
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "tests"))
+
+from loopback_judge import FORMS, LoopbackJudge, Seen
+from paper_data import Files, write_data
+
+from analysis.benchmarks.published import LOSSES, PUBLIC_DPO
+from fitness.sentiment.reviews import BAD, BLAME, DISLIKING, GOOD, LIKING, PRAISE
+
+JUDGE = "stand-in-word-list"
+PORT = 8790
+"""Of the judge: a fixed one, since the endpoint is part of an evaluation's settings."""
+PAPER = tuple(name for name in LOSSES if name != PUBLIC_DPO)
+"""The known losses of the paper's tables."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command, and whether it asks the judge."""
+
+    name: str
+    arguments: tuple[str, ...]
+    judged: bool = False
+
+
+def steps(folder: Path, files: Files) -> list[Step]:
+    """All commands, in order."""
+
+    def at(name: str) -> str:
+        return str(folder / name)
+
+    def figure(name: str, losses: Sequence[str], *further: str) -> Step:
+        return Step(name, ("landscape", *losses, "--axis", "beta-rho", *further, "--out", at(f"{name}.svg")))
+
+    return [
+        Step("search", ("run", "--dir", at("search"), *_set(
+            "proposer=builtin", "name=paper", "workers=2", "budget.proposals=8", "ladder.finalists=2", "ladder.finalist_seeds=4",
+        ))),
+        Step("baselines", (
+            "baselines", "--task", "sentiment", "--dir", at("baselines"), "--betas", "0.05,0.25,0.5,1", "--tuning-seeds", "1",
+            "--seeds", "4", "--workers", "2", *(part for name in PAPER for part in ("--loss", name)),
+        )),
+        figure("figure-6", ("dpo", "slic", "lrml", "aqfl", "padll"), "--reach", "2"),
+        figure("figures-9-and-10", ("dbaql", "aql_found", "padll", "aqfl", "cell", "lrml", "pfl_found")),
+        Step("page", (
+            "paper", at("search"), at("baselines"), "--pairs", at("search"), "--out", at("paper.html"),
+        )),
+    ]  # fmt: skip
+
+
+def _set(*pairs: str) -> Iterator[str]:
+    for pair in pairs:
+        yield from ("--set", pair)
+
+
+def praise(seen: Seen, answer: str) -> float:
+    """The stand-in judge's opinion of an answer, in [0, 1]: the share of praise among its words of praise and blame."""
+    words = answer.split()
+    good, bad = (
+        sum(word in single for word in words) + 2 * sum(phrase in answer for phrase in phrases)
+        for single, phrases in (((*GOOD, *LIKING), PRAISE), ((*BAD, *DISLIKING), BLAME))
+    )
+    return (good + 1) / (good + bad + 2)
+
+
+@contextmanager
+def judge() -> Iterator[str]:
+    """The stand-in judge while the block runs: its address."""
+    with LoopbackJudge(port=PORT, forms=FORMS, opinion=praise) as server:
+        server.models = (JUDGE,)
+        yield server.base_url
+
+
+def run(step: Step) -> float:
+    """Runs a command and returns its seconds. Ends the script with the command's exit code if it fails."""
+    print(f"\n=== {step.name}: evopo {' '.join(step.arguments)}\n", flush=True)
+    began = time.monotonic()
+    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    done = subprocess.run([sys.executable, "-m", "evo", *step.arguments], cwd=ROOT, env=environment, check=False)
+    if done.returncode:
+        print(f"the step {step.name} ended with exit code {done.returncode}; the same command continues", file=sys.stderr)
+        sys.exit(done.returncode)
+    return time.monotonic() - began
+
+
+def main() -> None:
+    """Runs all steps, or those that are named, and prints what each took."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--folder", type=Path, default=Path("runs/paper"), help="where everything is written")
+    parser.add_argument("--only", action="append", metavar="STEP", help="only this step; may be given several times")
+    options = parser.parse_args()
+    folder = options.folder.resolve()
+    plan = steps(folder, write_data(folder / "data"))
+    names = [step.name for step in plan]
+    if unknown := [name for name in options.only or () if name not in names]:
+        parser.error(f"--only: expected one of {', '.join(names)}, got {unknown[0]!r}")
+    taken = {}
+    with judge():
+        for step in plan:
+            if not options.only or step.name in options.only:
+                taken[step.name] = run(step)
+    print("\n" + "\n".join(f"{name:<18}{seconds:7.0f} s" for name, seconds in taken.items()))
+    print(f"{'all':<18}{sum(taken.values()):7.0f} s\n\nPage: {folder / 'paper.html'}")
+
+
+if __name__ == "__main__":
+    main()
