@@ -31,6 +31,7 @@ from archive.decode import (
     verdict_row,
 )
 from archive.errors import CorruptArchive
+from archive.judgements import AnswerRow, JudgementRow, PolicyRow, answer_row, judgement_row, policy_row
 from archive.records import (
     CandidateRow,
     Curves,
@@ -49,6 +50,7 @@ from archive.spending import COSTS, Spending, spending_of
 from archive.sqlite.packed import unpack_like
 from archive.sqlite.queries import (
     ANCESTRY,
+    ANSWERS,
     ARM,
     BARE_EVALUATIONS,
     BARE_PROPOSALS,
@@ -58,7 +60,9 @@ from archive.sqlite.queries import (
     DANGLING,
     EDGES,
     EVALUATIONS,
+    JUDGEMENTS,
     NOW,
+    POLICIES,
     PROPOSALS,
     RUNGS,
     SCORES_DOWN,
@@ -228,6 +232,20 @@ class Reader(View):
         rows = self._rows(sql, candidate=candidate_id or 0)
         found = (variant_evaluation_row(row, self.path) for row in rows)
         return self._bounded(found, lambda e: 64 * len(e.items.values) if e.items else 0)
+
+    def policies(self) -> list[PolicyRow]:
+        """All judged policies, in order of ids."""
+        return [policy_row(row, self.path) for row in self._rows(POLICIES)]
+
+    def answers(self, benchmark: str = "") -> list[AnswerRow]:
+        """The answers of judged policies to one benchmark or to all, in order of ids."""
+        rows = (answer_row(row, self.path) for row in self._rows(ANSWERS, benchmark=benchmark))
+        return self._bounded(rows, lambda answer: sum(map(len, answer.turns)))
+
+    def judgements(self, benchmark: str = "") -> list[JudgementRow]:
+        """The judgements of one benchmark or of all, in order of ids."""
+        rows = (judgement_row(row, self.path) for row in self._rows(JUDGEMENTS, benchmark=benchmark))
+        return self._bounded(rows, lambda judgement: len(judgement.reply))
 
     def curves(self, evaluation_id: int) -> Curves:
         """Training curves of a finished evaluation; empty where none were recorded."""

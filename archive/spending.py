@@ -45,7 +45,7 @@ class Spending:
     judge_unpriced: int = 0
     """Number of judge payments without a price."""
     judge_possibly_paid: int = 0
-    """Number of interrupted trainings whose judge may have been paid without a record."""
+    """Number of interrupted trainings and requests whose judge may have been paid without a record."""
     steps: int = 0
     """Number of steps that count as proposals: their request was answered, whatever the reply."""
     at_most: int = 0
@@ -79,7 +79,8 @@ def spending_of(
         judge_tokens_out=sum(usage.tokens_out for usage in judged),
         judge_usd=sum(usage.usd or 0.0 for usage in judged),
         judge_unpriced=sum(usage.usd is None for usage in judged),
-        judge_possibly_paid=_cut_off(evaluations, charges, events),
+        judge_possibly_paid=_cut_off(evaluations, charges, events)
+        + sum(c.get("possibly_paid") is True for c in charges),
         steps=len(counted_steps(proposals, events)),
         at_most=sum(call.at_most for call in calls),
     )

@@ -12,6 +12,7 @@ from typing import Any, Self
 from archive.disk.lock import Holder
 from archive.encode import finding_columns, result_columns, run_columns, training_columns, verdict_columns
 from archive.errors import MissingRow
+from archive.judgements import JudgementWriter
 from archive.records import (
     NOT_FINITE,
     Curves,
@@ -77,6 +78,11 @@ class Archive:
     def variants(self) -> VariantWriter:
         """The writer of variants."""
         return VariantWriter(self._file)
+
+    @property
+    def judgements(self) -> JudgementWriter:
+        """The writer of judged policies, their answers and judgements."""
+        return JudgementWriter(self._file)
 
     def close(self) -> None:
         """Moves the log into the file, also while it is being read, and releases the lock.
@@ -357,16 +363,8 @@ class Archive:
             write.require("evaluation", id, EvaluationState.QUEUED, EvaluationState.RUNNING)
             payload = {} if reason is None else {"reason": reason}
             event = write.event(kind, payload, candidate_id=write.candidate_of(id), evaluation_id=id)
-            write.update(
-                "evaluation",
-                id,
-                state=state,
-                fitness=fitness,
-                reason=reason,
-                detail=detail,
-                finished_event=event,
-                **columns,
-            )
+            result = {"fitness": fitness, "reason": reason, "detail": detail, "finished_event": event}
+            write.update("evaluation", id, state=state, **result, **columns)
 
     def charge(self, to: str, paid: Usage, evaluation: int | None = None) -> None:
         """Records a payment to the `proposer` or the `judge` that belongs to no proposal and no finished evaluation.

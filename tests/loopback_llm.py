@@ -61,6 +61,8 @@ class Answer:
     usage: Mapping[str, int] | None = field(default_factory=lambda: {"prompt_tokens": 1000, "completion_tokens": 200})
     delay: float = 0.0
     """Seconds before the reply is sent."""
+    alternatives: Mapping[str, float] = field(default_factory=dict)
+    """Log-probabilities of the alternatives of the first token, in nats; they are sent if there are any."""
 
 
 @dataclass(frozen=True)
@@ -250,12 +252,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _completion(self, answer: Answer) -> dict[str, Any]:
         message = {"role": "assistant", "content": answer.text}
+        choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": answer.finish_reason}
+        if answer.alternatives:
+            first = [{"token": token, "logprob": value, "bytes": None} for token, value in answer.alternatives.items()]
+            first.sort(key=lambda token: -token["logprob"])
+            choice["logprobs"] = {"content": [first[0] | {"top_logprobs": first}]}
         completion: dict[str, Any] = {
             "id": "chatcmpl-loopback",
             "object": "chat.completion",
             "created": int(time.time()),
             "model": self.model,
-            "choices": [{"index": 0, "message": message, "finish_reason": answer.finish_reason}],
+            "choices": [choice],
         }
         if answer.usage is not None:
             usage = dict(answer.usage)

@@ -1,4 +1,4 @@
-"""Statistics, tables and pictures of benchmarks, and the published figures that they are held against.
+"""Statistics, tables and pictures of judged policies from the recorded rows of an evaluation, and the published figures beside them.
 
-Works on recorded rows and numbers. Questions, prompts and the reading of grades are in `fitness/benchmarks/`.
+Questions, prompts for the judge and the reading of its replies are in `fitness/benchmarks/`. Nothing here asks a judge.
 """

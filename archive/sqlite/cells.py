@@ -117,8 +117,11 @@ class Cells:
         value = self.raw(column)
         return unpack(value, self.where(column)) if isinstance(value, bytes) else self.text_or_none(column)
 
+    def packed_json(self, column: str) -> Any:
+        return load_json(self.packed_text_or_none(column), self.where(column))
+
     def packed_object_or_none(self, column: str) -> dict[str, Any] | None:
-        value = load_json(self.packed_text_or_none(column), self.where(column))
+        value = self.packed_json(column)
         if value is not None and not isinstance(value, dict):
             raise self.wrong(column, "a JSON object")
         return value

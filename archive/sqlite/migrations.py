@@ -1,6 +1,6 @@
 """Migrations of an empty file or an older archive to the current schema. Each is recorded and runs in one transaction.
 
-To change the schema, append a function `m006_...` decorated with `@MIGRATIONS()` that ends with `_stamp(db, 6)`. Do not change
+To change the schema, append a function `m007_...` decorated with `@MIGRATIONS()` that ends with `_stamp(db, 7)`. Do not change
 the functions before it. `sqlite_utils.Migrations` records the name of each in `_sqlite_migrations`, in the transaction that
 applies it, so after a crash the archive has either the old schema or the new one.
 """
@@ -21,6 +21,7 @@ from archive.sqlite.schema import (
     CHANGES_3,
     CHANGES_4,
     CHANGES_5,
+    CHANGES_6,
     INDEXES_1,
     LATER_TABLES,
     TABLES,
@@ -80,6 +81,14 @@ def m005_variants(db: Database) -> None:
     for statement in CHANGES_5:
         db.execute(statement)
     _stamp(db, 5)
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m006_judgements(db: Database) -> None:
+    """Adds tables for judged policies, their answers and the judgements of these."""
+    for statement in CHANGES_6:
+        db.execute(statement)
+    _stamp(db, 6)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Migrations = MIGRATIONS) -> list[str]:

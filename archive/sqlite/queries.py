@@ -94,10 +94,14 @@ VARIANT_EVALUATIONS = """
 SELECT e.* FROM variant_evaluation AS e JOIN variant AS v ON v.id = e.variant_id
 WHERE e.event_id <= :at AND :candidate IN (0, v.candidate_id)"""
 
+POLICIES = "SELECT * FROM policy WHERE event_id <= :at ORDER BY id"
+ANSWERS = "SELECT * FROM answer WHERE event_id <= :at AND :benchmark IN ('', benchmark) ORDER BY id"
+JUDGEMENTS = "SELECT * FROM judgement WHERE event_id <= :at AND :benchmark IN ('', benchmark) ORDER BY id"
+
 _TOLD_BY_ROWS = (
     EventKind.PROPOSAL_RECEIVED, EventKind.PROPOSAL_LOST, EventKind.VERDICT_RECORDED, EventKind.EVALUATION_QUEUED,
     EventKind.EVALUATION_STARTED, EventKind.EVALUATION_SCORED, EventKind.EVALUATION_FAILED, EventKind.VARIANT_ADDED,
-    EventKind.VARIANT_VETTED,
+    EventKind.VARIANT_VETTED, EventKind.POLICY_ADDED, EventKind.ANSWERED, EventKind.JUDGE_ASKED, EventKind.JUDGED,
 )  # fmt: skip
 _TOLD_IF_BARE = (EventKind.PROPOSAL_REQUESTED, EventKind.CANDIDATE_ADDED)
 TELLING = f"""
@@ -114,6 +118,7 @@ _REFERENCES = (
     ("verdict", "duplicate_of", "candidate"),
     ("candidate", "proposal_id", "proposal"),
     ("proposal", "requested_event", "event"),
+    ("answer", "policy_id", "policy"),
 )
 DANGLING = (
     " UNION ALL ".join(

@@ -11,7 +11,7 @@ APPLICATION_ID = 0x45564F50
 
 TABLES = ("run", "candidate", "parent", "proposal", "verdict", "finding", "evaluation", "event")
 """Tables of the first version, which every archive has."""
-LATER_TABLES = ("text", "variant", "variant_evaluation")
+LATER_TABLES = ("text", "variant", "variant_evaluation", "policy", "answer", "judgement")
 """Tables that later migrations added."""
 
 TABLES_1 = (
@@ -375,4 +375,59 @@ CREATE TABLE variant_evaluation (
     """
 CREATE UNIQUE INDEX variant_evaluation_once ON variant_evaluation
     (variant_id, rung, seed, coalesce(beta, 'task'), coalesce(learning_rate, 'task'))""",
+)
+
+CHANGES_6 = (
+    """
+CREATE TABLE policy (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,          -- as it is shown
+    kind TEXT NOT NULL CHECK (kind IN ('trained', 'reference', 'model', 'outputs')),
+    loss TEXT,                   -- name of the loss that it was trained with
+    seed INTEGER,                -- of that training
+    digest TEXT NOT NULL UNIQUE, -- of its recipe, if it was trained here, else of its files
+    recipe TEXT NOT NULL,        -- JSON: task, rung, beta, hash of the graph, ...
+    event_id INTEGER NOT NULL REFERENCES event(id),
+    CHECK ((kind = 'trained') = (loss IS NOT NULL)),
+    CHECK ((kind = 'trained') = (seed IS NOT NULL))
+)""",
+    # Rows of `answer` and `judgement` are written when they are complete, so there is no state.
+    """
+CREATE TABLE answer (
+    id INTEGER PRIMARY KEY,
+    policy_id INTEGER NOT NULL REFERENCES policy(id),
+    benchmark TEXT NOT NULL,
+    question TEXT NOT NULL,      -- its id in the benchmark
+    category TEXT NOT NULL,
+    key TEXT NOT NULL,           -- hash of the question's text, and of how the policy writes
+    sampling_seed INTEGER NOT NULL,
+    turns BLOB NOT NULL,         -- packed JSON: one text per turn
+    tokens INTEGER NOT NULL,
+    metrics TEXT NOT NULL,       -- JSON, as in evaluation
+    event_id INTEGER NOT NULL REFERENCES event(id),
+    UNIQUE (policy_id, benchmark, key, sampling_seed)
+)""",
+    # Two answers with the same text share a reply: its key is the same, and only the first row has what it cost.
+    """
+CREATE TABLE judgement (
+    id INTEGER PRIMARY KEY,
+    benchmark TEXT NOT NULL,
+    question TEXT NOT NULL,
+    category TEXT NOT NULL,
+    turn INTEGER NOT NULL,       -- 0: the whole answer
+    form TEXT NOT NULL,          -- name of the judge's prompt
+    prompt_hash TEXT NOT NULL,   -- SHA-256 of its template
+    judge TEXT NOT NULL,         -- name of the judge's model
+    key TEXT NOT NULL,           -- hash of all that was sent, and of the judge's name
+    first INTEGER NOT NULL,      -- the answer that was shown first, or alone; 0: of the benchmark's data
+    second INTEGER,              -- the answer that was shown second; NULL: one answer was graded
+    grade REAL,                  -- NULL: the reply has none
+    reply BLOB NOT NULL,         -- packed text
+    alternatives TEXT NOT NULL,  -- JSON: log-probabilities of the first token's alternatives, nats
+    tokens_in INTEGER,           -- NULL: nothing was asked for this row
+    tokens_out INTEGER,
+    usd REAL,
+    event_id INTEGER NOT NULL REFERENCES event(id)
+)""",
+    "CREATE UNIQUE INDEX judgement_once ON judgement (key, turn, form, first, coalesce(second, 'none'))",
 )

@@ -69,11 +69,10 @@ class JudgeRequest:
 
 @dataclass(frozen=True)
 class JudgeReply:
-    """The judge's reply: its text, and the log-probabilities of the alternatives of its first token if they were asked for, in nats."""
+    """The judge's reply: its text, and log-probabilities of the alternatives of its first token if asked for, in nats."""
 
     text: str
     alternatives: Mapping[str, float] = field(default_factory=dict)
-
 
 
 class Benchmark(Protocol):
@@ -100,8 +99,8 @@ class Benchmark(Protocol):
     def requests(self, question: Question, answers: Sequence[Shown], baseline: Shown | None) -> Iterable[JudgeRequest]:
         """All requests about these policies' answers to one question, each pair in both orders.
 
-        `baseline` is the answer that all others are compared with (the reference model's, or that of the loss DPO), if the benchmark
-        compares. An answer of the data itself (a human's reference) has source 0.
+        `baseline` is the answer that all others are compared with (the reference model's, or that of the loss DPO), if the
+        benchmark compares. An answer of the data itself (a human's reference) has source 0.
         """
 
     def grade(self, request: JudgeRequest, reply: JudgeReply) -> float | None:

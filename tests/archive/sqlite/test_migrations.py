@@ -23,6 +23,7 @@ from archive.sqlite.migrations import (
     m003_operators_by_name,
     m004_packed,
     m005_variants,
+    m006_judgements,
     migrate,
 )
 from archive.sqlite.schema import APPLICATION_ID
@@ -35,6 +36,7 @@ TODAY = [
     "m003_operators_by_name",
     "m004_packed",
     "m005_variants",
+    "m006_judgements",
 ]
 DUMPS = sorted((Path(__file__).parents[1] / "data").glob("version_*.sql"))
 
@@ -56,13 +58,14 @@ def later() -> Migrations:
     migrations()(m003_operators_by_name)
     migrations()(m004_packed)
     migrations()(m005_variants)
+    migrations()(m006_judgements)
 
     @migrations()
-    def m006_notes(db: Database) -> None:
+    def m007_notes(db: Database) -> None:
         db.execute("ALTER TABLE candidate ADD COLUMN note TEXT")
         db.execute("DROP VIEW refusals")
         db.execute("CREATE VIEW refusals AS SELECT candidate_id, rule FROM finding")
-        db.execute("PRAGMA user_version = 6")
+        db.execute("PRAGMA user_version = 7")
 
     return migrations
 
@@ -112,27 +115,27 @@ def test_an_empty_file_becomes_an_archive(tmp_path):
 
 
 def test_a_further_migration_can_be_added(connection, path, later):
-    assert identify(connection, path, later) == ["m006_notes"]
-    assert migrate(connection, later) == ["m006_notes"]
+    assert identify(connection, path, later) == ["m007_notes"]
+    assert migrate(connection, later) == ["m007_notes"]
     assert identify(connection, path, later) == []
     connection.execute("SELECT note FROM candidate")
-    assert connection.execute("PRAGMA user_version").fetchone()[0] == 6
+    assert connection.execute("PRAGMA user_version").fetchone()[0] == 7
     names = [row[0] for row in connection.execute("SELECT name FROM _sqlite_migrations ORDER BY id")]
-    assert names == [*TODAY, "m006_notes"]
+    assert names == [*TODAY, "m007_notes"]
 
 
 def test_an_interrupted_migration_leaves_the_version_before(connection, path, later):
     before = schema(path)
 
     @later()
-    def m006_breaks(db: Database) -> None:
+    def m007_breaks(db: Database) -> None:
         db.execute("DROP VIEW leaderboard")
         db.execute("ALTER TABLE event ADD COLUMN extra TEXT")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         migrate(connection, later)
-    assert identify(connection, path, later) == ["m006_breaks"], "the one before it stays"
+    assert identify(connection, path, later) == ["m007_breaks"], "the one before it stays"
     assert "extra" not in str(schema(path)) and "leaderboard" in str(schema(path))
     assert schema(path) != before
 

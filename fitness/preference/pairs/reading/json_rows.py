@@ -29,9 +29,17 @@ WIDE = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 def json_rows(path: Path) -> Iterator[dict[str, Any]]:
     """Every row of the file, in order. Raises EvaluationFailed("bad_data")."""
+    return (row for _, row in placed_rows(path))
+
+
+def placed_rows(path: Path, expected: str = EXPECTED) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every row of the file with its place, such as `line 12 of FILE`. `expected`: the remedy for a row that is no object.
+
+    Raises EvaluationFailed("bad_data").
+    """
     try:
         with opened(path) as file:
-            yield from _rows(path, file)
+            yield from _rows(path, file, expected)
     except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         if path.suffix.lower() not in PACKED or getattr(error, "filename", None):
             raise
@@ -54,7 +62,7 @@ def opened(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _rows(path: Path, file: IO[bytes]) -> Iterator[dict[str, Any]]:
+def _rows(path: Path, file: IO[bytes], expected: str) -> Iterator[tuple[str, dict[str, Any]]]:
     lines = enumerate(file, start=1)
     for number, line in lines:
         if number == 1:
@@ -66,10 +74,10 @@ def _rows(path: Path, file: IO[bytes]) -> Iterator[dict[str, Any]]:
         return
     is_array = line.lstrip().startswith(b"[")
     if is_array or not _is_whole(line):  # objects over several lines
-        yield from _objects(path, line + file.read(), number, is_array)
+        yield from _objects(path, line + file.read(), number, expected, is_array)
         return
     for place, content in chain([(number, line)], lines):
-        yield from _objects(path, content, place)
+        yield from _objects(path, content, place, expected)
 
 
 def _check_encoding(path: Path, line: bytes) -> None:
@@ -92,8 +100,10 @@ def _is_whole(line: bytes) -> bool:
     return True
 
 
-def _objects(path: Path, content: bytes, first_line: int, is_array: bool = False) -> Iterator[dict[str, Any]]:
-    """The objects in a section of a file that begins at `first_line`, or those of one array."""
+def _objects(
+    path: Path, content: bytes, first_line: int, expected: str, is_array: bool = False
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects in a section of a file that begins at `first_line`, or those of one array, each with its place."""
     text = _decoded(path, content, first_line)
     position, end = 0, len(text)
     while True:
@@ -107,17 +117,17 @@ def _objects(path: Path, content: bytes, first_line: int, is_array: bool = False
         except (ValueError, RecursionError) as error:
             if isinstance(error, json.JSONDecodeError):
                 line = first_line + error.lineno - 1
-            raise _no_json(path, content, line, error) from None
+            raise _no_json(path, content, line, error, expected) from None
         if is_array and isinstance(value, list):
-            yield from (_row(f"row {number} of {path}", row) for number, row in enumerate(value, start=1))
+            yield from (_row(f"row {number} of {path}", row, expected) for number, row in enumerate(value, start=1))
         else:
-            yield _row(f"line {line} of {path}", value)
+            yield _row(f"line {line} of {path}", value, expected)
 
 
-def _row(where: str, value: Any) -> dict[str, Any]:
+def _row(where: str, value: Any, expected: str) -> tuple[str, dict[str, Any]]:
     if not isinstance(value, dict):
-        raise bad_data(f"{where} is not an object", EXPECTED)
-    return value
+        raise bad_data(f"{where} is not an object", expected)
+    return where, value
 
 
 def _decoded(path: Path, content: bytes, first_line: int) -> str:
@@ -138,13 +148,13 @@ def _converted(path: Path, encoding: str) -> str:
     return f"convert it, if that is its encoding: iconv -f {encoding} -t utf-8 {shlex.quote(str(path))} > {shlex.quote(str(new))}"
 
 
-def _no_json(path: Path, content: bytes, line: int, error: Exception) -> EvaluationFailed:
+def _no_json(path: Path, content: bytes, line: int, error: Exception, expected: str) -> EvaluationFailed:
     if b"\0" in content:
         return bad_data(
             f"line {line} of {path} holds NUL bytes",
             "it is text in another encoding, or was truncated while it was written; write it again in UTF-8",
         )
-    return bad_data(f"line {line} of {path} is not valid JSON ({str(error)[:120]})", f"fix the file; {EXPECTED}")
+    return bad_data(f"line {line} of {path} is not valid JSON ({str(error)[:120]})", f"fix the file; {expected}")
 
 
 def _without_doubles(items: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,103 @@
+"""What one judge said: its judgements that count, and the losses and models that they are about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from analysis.benchmarks.estimates import Values
+from analysis.benchmarks.mt_bench.pairs import Pair, in_both_orders
+from analysis.benchmarks.results import Rows
+from archive.judgements import JudgementRow, PolicyRow
+
+BASELINE, REFERENCE = "dpo", "reference"
+"""The rows that all others are held against."""
+
+ERRORS = (
+    "Standard errors cover the questions, with both turns of one as a cluster, and the training seeds of a loss that has several. "
+    "95 % intervals are in CSV and JSON."
+)
+
+Keep = Callable[[JudgementRow], bool]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The judgements of one judge, with the prompts that it was asked with last."""
+
+    rows: Rows
+    judge: str
+    judgements: tuple[JudgementRow, ...]
+    superseded: int
+    """Number of judgements with earlier prompts, which do not count."""
+
+    @cached_property
+    def singles(self) -> tuple[JudgementRow, ...]:
+        """Judgements of single answers."""
+        return tuple(row for row in self.judgements if row.second is None)
+
+    @cached_property
+    def comparisons(self) -> tuple[JudgementRow, ...]:
+        """Judgements of two answers, each in one order."""
+        return tuple(row for row in self.judgements if row.second is not None)
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """The comparisons that were graded in both orders."""
+        return in_both_orders(self.comparisons)
+
+    @cached_property
+    def categories(self) -> tuple[str, ...]:
+        """In the order of the questions."""
+        return tuple(dict.fromkeys(row.category for row in self.rows.answers if row.category))
+
+    def policy(self, answer: int) -> int | None:
+        """The policy (id) that wrote an answer."""
+        found = self.rows.policy_of(answer)
+        return None if found is None else found.id
+
+    def system(self, answer: int) -> str | None:
+        """The loss or model, by its name in the tables, that wrote an answer."""
+        policy = self.policy(answer)
+        return None if policy is None else self._systems.get(policy)
+
+    @cached_property
+    def _systems(self) -> Mapping[int, str]:
+        return {policy.id: name for name, policies in self.rows.systems.items() for policy in policies}
+
+    def of(self, policies: Sequence[PolicyRow], keep: Keep = lambda row: True) -> list[JudgementRow]:
+        """Judgements of single answers of these policies."""
+        wanted = {policy.id for policy in policies}
+        return [row for row in self.singles if self.policy(row.first) in wanted and keep(row)]
+
+    def grades(self, policies: Sequence[PolicyRow], keep: Keep = lambda row: True) -> list[Values]:
+        """Grades by policy and question."""
+        found: dict[int | None, dict[str, list[float]]] = {policy.id: {} for policy in policies}
+        for row in self.of(policies, keep):
+            if row.grade is not None:
+                found[self.policy(row.first)].setdefault(row.question, []).append(row.grade)
+        return list(found.values())
+
+    def remarks(self) -> list[str]:
+        """Sentences on judgements that are in no mean."""
+        ungraded, total = sum(row.grade is None for row in self.judgements), len(self.judgements)
+        found = []
+        if ungraded:
+            found.append(
+                f"{ungraded:,} of {total:,} replies of the judge have no grade; they are counted, and in no mean."
+            )
+        if self.superseded:
+            found.append(f"{self.superseded:,} judgements with earlier prompts are left out.")
+        return found
+
+
+def by_judge(rows: Rows) -> list[Judged]:
+    """The judgements by judge. Where a form of prompt was used with several texts, those with the last one count."""
+    found = []
+    for judge in dict.fromkeys(row.judge for row in rows.judgements):
+        own = [row for row in rows.judgements if row.judge == judge]
+        last = {row.form: row.prompt_hash for row in sorted(own, key=lambda row: row.id)}
+        counted = tuple(row for row in own if row.prompt_hash == last[row.form])
+        found.append(Judged(rows, judge, counted, len(own) - len(counted)))
+    return found
