@@ -28,9 +28,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from loopback_judge import FORMS, LoopbackJudge, Seen
 from paper_data import Files, write_data
@@ -38,6 +37,7 @@ from paper_data import Files, write_data
 from analysis.benchmarks.published import LOSSES, PUBLIC_DPO
 from fitness.sentiment.reviews import BAD, BLAME, DISLIKING, GOOD, LIKING, PRAISE
 
+ROOT = Path(__file__).resolve().parent.parent
 JUDGE = "stand-in-word-list"
 PORT = 8790
 """Of the judge: a fixed one, since the endpoint is part of an evaluation's settings."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from fitness.chat.costs import Prices
+from fitness.chat.options import EndpointOptions
 from fitness.task.protocol import TaskOptions
 
 LEAST_PART = 2
@@ -81,30 +81,16 @@ class RewardModelEvaluation(Sampling):
     )
 
 
-class JudgeEvaluation(Sampling):
+class JudgeEvaluation(EndpointOptions, Sampling):
     """Evaluation by a judge: a language model compares answers to test prompts with an opponent's, in both orders."""
 
     by: Literal["judge"]
-    base_url: str = Field(description="address of an OpenAI-compatible endpoint, e.g. http://localhost:8000/v1")
-    model: str = Field(description="the judge's name at that endpoint")
-    api_key_env: str = Field(
-        "OPENAI_API_KEY", description="environment variable that holds the key; never written anywhere"
-    )
     opponent: Literal["reference", "chosen"] = Field(
         "reference", description="answers to compare with: the untrained model's, or the data's chosen ones"
     )
-    concurrency: int = Field(8, ge=1, le=256, description="requests in progress at once")
-    timeout_seconds: float = Field(60.0, gt=0, description="longest wait for one judgement, seconds")
     max_tokens: int = Field(
         1024, ge=1, description="largest number of tokens in one judgement, including the judge's reasoning"
     )
-    usd_per_million_in: float | None = Field(None, ge=0, description="price of a million prompt tokens, USD")
-    usd_per_million_out: float | None = Field(None, ge=0, description="price of a million reply tokens, USD")
-
-    @property
-    def prices(self) -> Prices:
-        """Prices of the judge's tokens."""
-        return Prices(self.usd_per_million_in, self.usd_per_million_out)
 
 
 Evaluation = Annotated[PairEvaluation | RewardModelEvaluation | JudgeEvaluation, Field(discriminator="by")]

@@ -6,7 +6,6 @@ import json
 import shutil
 import tempfile
 import time
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,6 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedTokenizerBase, PrinterCallback
 from trl import DPOConfig
 
@@ -40,9 +38,11 @@ from fitness.preference.policies import (
     precision,
 )
 from fitness.preference.reference_cache import any_loss, cached_pairs, reference_key
+from fitness.preference.saving import save_trained, save_untrained
 from fitness.score import EvaluationFailed, FailureReason, ItemScores, SeedResult, bad_data, is_out_of_memory
 from fitness.task.protocol import Rung
 from fitness.training.batches import REFERENCE_COLUMNS, TOKEN_COLUMNS, PreferenceLoss
+from fitness.training.checkpoints import newest_whole
 from fitness.training.curves import CurveRecorder
 from fitness.training.trainer import GraphDPOTrainer
 
@@ -154,6 +154,25 @@ class PreferenceRunner:
             trainer = None
             self._release()
         return margins
+
+    def save_policy(
+        self, graph: "VerifiedGraph | None", rung: Rung, seed: int, path: Path, beta: float, learning_rate: float
+    ) -> None:
+        """Train once like `score`, and save the policy; without a graph the untrained one. Raises EvaluationFailed."""
+        if graph is None:
+            save_untrained(self.options, self.tokenizer, path, self.state)
+            return
+        pairs = drawn(self.data["train"], self.options.pairs, f"pairs {seed}")
+        trainer: GraphDPOTrainer | None = None
+        try:
+            with _memory_errors(), self._checkpoints(graph, rung, seed, beta, learning_rate) as folder:
+                trainer = self._trainer(graph, pairs, self._arguments(folder, rung.steps, seed, beta, learning_rate))
+                trainer.train(resume_from_checkpoint=self._last_checkpoint(folder))
+                save_trained(trainer, self.options, self.tokenizer, path, self.state)
+        finally:
+            self.policies.take_back(trainer.model if trainer is not None else None)
+            trainer = None
+            self._release()
 
     def _opened(self) -> tuple[int, int, Pairs, PreTrainedTokenizerBase]:
         """Micro-batch, accumulation steps, data and tokenizer, after all cheap checks. Raises EvaluationFailed with all faults."""
@@ -323,7 +342,7 @@ class PreferenceRunner:
 
     def _last_checkpoint(self, folder: Path | None) -> str | None:
         """The newest complete checkpoint, the same on every rank. Truncated ones are deleted."""
-        found = [_newest_whole(folder) if folder and self.state.is_main_process else None]
+        found = [newest_whole(folder) if folder and self.state.is_main_process else None]
         broadcast_object_list(found)
         return found[0]
 
@@ -351,35 +370,6 @@ def _memory_errors() -> Iterator[None]:
 def prompt_names(pairs: Dataset) -> list[str]:
     """A short digest of the prompt of each pair, equal for equal prompts."""
     return [hashlib.sha256(prompt.encode()).hexdigest()[:12] for prompt in pairs[PROMPT_COLUMN]]
-
-
-def _newest_whole(folder: Path) -> str | None:
-    checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
-    for checkpoint in checkpoints:
-        if _is_whole(checkpoint):
-            return str(checkpoint)
-        shutil.rmtree(checkpoint)
-    return None
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    """Whether the checkpoint is complete (the trainer's state is written last) and none of its files is truncated."""
-    if not (checkpoint / "trainer_state.json").exists():
-        return False
-    try:
-        for file in checkpoint.rglob("*"):
-            match file.suffix:
-                case ".json":
-                    json.loads(file.read_text("utf-8"))
-                case ".safetensors":
-                    with safe_open(file, framework="pt"):
-                        pass
-                case ".pt" | ".pth" | ".bin":  # zip archives, whose directory is at the end
-                    if not zipfile.is_zipfile(file):
-                        return False
-    except (ValueError, SafetensorError):
-        return False
-    return True
 
 
 def _last_loss(trainer: GraphDPOTrainer) -> float:

@@ -38,6 +38,7 @@ from fitness.sentiment.reviews import (
     prompts,
     write_reviews,
 )
+from fitness.sentiment.saving import save
 from fitness.sentiment.worlds import flipped
 from fitness.task.protocol import EvaluationFailed, ItemScores, Rung, SeedResult
 from fitness.training.curves import CurveRecorder
@@ -91,11 +92,10 @@ class SentimentRunner:
         started = time.perf_counter()
         pairs = _kept(self._training, seed, lambda: self._training_pairs(seed))
         test = _kept(self._evaluation_sets, (seed, rung.held_out), lambda: self._evaluation_set(seed, rung.held_out))
-        policy = copy.deepcopy(self.reference).requires_grad_(True)
         arguments, watch = self._arguments(rung.steps, seed, beta, learning_rate), CurveRecorder()
         with watch.kept_on_failure():
-            trainer = self._train(policy, graph, pairs, arguments, watch)
-            values, measured = self._measure(policy.eval(), test)
+            trainer = self._train(graph, pairs, arguments, watch)
+            values, measured = self._measure(trainer.model.eval(), test)
             metrics = _last_loss(trainer) | measured
             _refuse_collapsed(metrics, self.options)
         return SeedResult(
@@ -114,22 +114,27 @@ class SentimentRunner:
     ) -> list[float]:
         """Train once like `score`, and return the margins of the training pairs, in nats. Raises EvaluationFailed."""
         pairs = _kept(self._training, seed, lambda: self._training_pairs(seed))
-        policy = copy.deepcopy(self.reference).requires_grad_(True)
         arguments = self._arguments(rung.steps, seed, beta, learning_rate)
-        trainer = self._train(policy, graph, pairs, arguments, CurveRecorder())
+        trainer = self._train(graph, pairs, arguments, CurveRecorder())
         margins: list[float] = trainer.margins(pairs).tolist()
         return margins
 
+    def save_policy(
+        self, graph: "VerifiedGraph | None", rung: Rung, seed: int, path: Path, beta: float, learning_rate: float
+    ) -> None:
+        """Train once like `score`, and save the policy; without a graph the reference. Raises EvaluationFailed."""
+        policy = self.reference
+        if graph is not None:
+            pairs = _kept(self._training, seed, lambda: self._training_pairs(seed))
+            arguments = self._arguments(rung.steps, seed, beta, learning_rate)
+            policy = self._train(graph, pairs, arguments, CurveRecorder()).model
+        save(policy, self.tokenizer, path)
+
     def _train(
-        self,
-        policy: LlamaForCausalLM,
-        graph: "VerifiedGraph",
-        pairs: Dataset,
-        arguments: DPOConfig,
-        watch: CurveRecorder,
+        self, graph: "VerifiedGraph", pairs: Dataset, arguments: DPOConfig, watch: CurveRecorder
     ) -> GraphDPOTrainer:
         trainer = GraphDPOTrainer(
-            model=policy,
+            model=copy.deepcopy(self.reference).requires_grad_(True),
             args=arguments,
             loss_graph=graph,
             train_dataset=pairs,

@@ -128,8 +128,26 @@ class SentimentTask:
         runner = self._ready_for(graph)
         return runner.pair_margins(graph, chosen, seed, beta or own.beta, learning_rate or own.learning_rate)
 
-    def _ready_for(self, graph: "VerifiedGraph") -> "SentimentRunner":
-        if graph.contract != CONTRACT:
+    def save_policy(
+        self,
+        graph: "VerifiedGraph | None",
+        rung: str,
+        seed: int,
+        path: str | Path,
+        *,
+        beta: float | None = None,
+        learning_rate: float | None = None,
+    ) -> None:
+        """Train like `score_seed`, and save the policy and its tokenizer to the folder `path`; without a graph the untrained one.
+
+        Raises EvaluationFailed: diverged, unsupported_loss, bad_data; KeyError for an unknown rung.
+        """
+        chosen, own = self.rungs[rung], self.options
+        runner = self._ready_for(graph)
+        runner.save_policy(graph, chosen, seed, Path(path), beta or own.beta, learning_rate or own.learning_rate)
+
+    def _ready_for(self, graph: "VerifiedGraph | None") -> "SentimentRunner":
+        if graph is not None and graph.contract != CONTRACT:
             raise EvaluationFailed("unsupported_loss", f"expected a {CONTRACT!r} loss, got {graph.contract!r}")
         self.prepare()
         assert self._runner is not None

@@ -139,6 +139,10 @@ class Task(Protocol):
     A task that trains on preference pairs may have a method `pair_margins` with the arguments of `score_seed`: it trains in the
     same way, and returns the margins rho of the training pairs under the trained policy, in nats (`evopo landscape --pairs`).
 
+    A task that trains a language model may have a method `save_policy(graph, rung, seed, path, *, beta, learning_rate)`: it trains
+    in the same way, and saves the policy and its tokenizer to the folder `path`, which does not exist yet, as Hugging Face's
+    `save_pretrained` does; an adapter is merged. Without a graph (None) it saves the untrained policy (`evopo evaluate`).
+
     After `prepare` it may have two optional attributes: `notes`, sentences for the user, for example on rows left out of the
     data; and `judged`, the number of item groups in the final's evaluation.
     """

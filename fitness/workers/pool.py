@@ -161,6 +161,17 @@ class WorkerPool:
         margins, _ = await self._tried(TaskWorker.pair_margins, request, rung)
         return margins
 
+    async def save_policy(
+        self, graph: "LossGraph | None", rung: str, seed: int, folder: Path, *, beta: float | None = None
+    ) -> None:
+        """Train one graph with one seed, and save the policy to `folder`; without a graph the untrained policy.
+
+        Only for tasks that have a method `save_policy`. After an error, the folder may hold part of a policy. Raises like `score`.
+        """
+        text = None if graph is None else graph.to_json()
+        request = {"graph": text, "rung": rung, "seed": seed, "beta": beta, "save": os.path.abspath(folder)}
+        await self._tried(TaskWorker.save_policy, request, rung)
+
     async def _tried(
         self,
         ask: Callable[[TaskWorker, Mapping[str, Any], float], Awaitable[Result]],

@@ -104,6 +104,11 @@ class TaskWorker:
             )
         return tuple(margins)
 
+    async def save_policy(self, request: Mapping[str, Any], limit: float) -> None:
+        """Train and save the policy to the folder in `save`. Raises EvaluationFailed, WorkerLost like `score`."""
+        await self.ready()
+        await self._answer(request, limit)
+
     async def _answer(self, request: Mapping[str, Any], limit: float) -> Mapping[str, Any]:
         self._requests += 1
         numbered = {"id": self._requests, **request}

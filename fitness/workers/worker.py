@@ -10,6 +10,8 @@ The protocol is JSON, one object per line: requests on stdin, replies on the std
     request      {"id", "graph": "...", "rung", "seed", "beta": optional, "learning_rate": optional}
                  with "margins": true, the task's `pair_margins` is called instead of `score_seed`, and
                  the reply is {"id", "state": "margins", "margins": [nats, ...]}, or a failure
+                 with "save": folder, the task's `save_policy` is called, with a graph that may be null (the
+                 untrained policy), and the reply is {"id", "state": "saved"}, or a failure
     reply        {"id", "state": "scored", "fitness", "metrics", "seconds", "tokens", "steps", "seed",
                   "items": null or {"values", "groups"}, "curves": {name: [[step, value], ...]}}
                  or {"id", "state": "failed", "reason", "detail", "curves": if any}
@@ -139,17 +141,16 @@ class _Warnings(logging.Handler):
 
 def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:
     """The reply to one request. Unexpected exceptions propagate."""
-    asked = getattr(task, "pair_margins", None) if request.get("margins") else task.score_seed
+    part = "pair_margins" if request.get("margins") else "save_policy" if request.get("save") else "score_seed"
+    asked = getattr(task, part, None)
     if asked is None:
-        raise TypeError(f"{type(task).__name__} has no method pair_margins")
+        raise TypeError(f"{type(task).__name__} has no method {part}")
     try:
-        result: Any = asked(
-            _verified(request["graph"]),
-            request["rung"],
-            int(request["seed"]),
-            beta=request.get("beta"),
-            learning_rate=request.get("learning_rate"),
-        )
+        untrained = part == "save_policy" and request["graph"] is None
+        graph = None if untrained else _verified(request["graph"])
+        place = [request["save"]] if part == "save_policy" else []
+        tuning = {"beta": request.get("beta"), "learning_rate": request.get("learning_rate")}
+        result: Any = asked(graph, request["rung"], int(request["seed"]), *place, **tuning)
     except EvaluationFailed as failure:
         return {"id": request["id"], **_failed(failure)}
     except (MemoryError, RuntimeError) as error:
@@ -157,7 +158,9 @@ def answer(task: Task, request: Mapping[str, Any]) -> dict[str, Any]:
             raise
         _release_memory()
         return {"id": request["id"], **_failed(EvaluationFailed(FailureReason.OUT_OF_MEMORY, str(error)))}
-    if request.get("margins"):
+    if part == "save_policy":
+        return {"id": request["id"], "state": "saved"}
+    if part == "pair_margins":
         return {"id": request["id"], "state": "margins", "margins": [float(margin) for margin in result]}
     if not isinstance(result, SeedResult):
         raise TypeError(f"expected a fitness.task.SeedResult, got {type(result).__name__}")

@@ -10,12 +10,13 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fitness.chat.costs import Prices
 from fitness.chat.errors import ErrorKind, LLMError, Where
 from fitness.chat.replies import stream, usage
+from fitness.chat.replies.alternatives import first_token_alternatives
 from fitness.chat.replies.refusals import error_within, title_of
 from fitness.chat.text import printable
 
@@ -47,6 +48,8 @@ class Completion:
     """`CUT_OFF` at a length limit; else the server's own word, which only means that the model stopped."""
     tokens_in: int | None
     tokens_out: int | None
+    alternatives: Mapping[str, float] = field(default_factory=dict)
+    """Log-probabilities of the alternatives of the first token, in nats; empty unless they were asked for and given."""
 
 
 def read_answer(where: Where, content: bytes, content_type: str, prices: Prices) -> Completion:
@@ -63,7 +66,10 @@ def read_answer(where: Where, content: bytes, content_type: str, prices: Prices)
     if error:
         error.tokens_in, error.tokens_out, error.usd = tokens_in, tokens_out, prices.usd(tokens_in, tokens_out)
         raise error
-    return Completion(texts[first], _word(body.get("model")), _finish(choices[first]), tokens_in, tokens_out)
+    alternatives = first_token_alternatives(choices[first])
+    return Completion(
+        texts[first], _word(body.get("model")), _finish(choices[first]), tokens_in, tokens_out, alternatives
+    )
 
 
 def _error(where: Where, body: Any, choice: Mapping[str, Any] | None, text: str) -> LLMError | None:

@@ -5,42 +5,28 @@ from the reply. Judges prefer the answer in first position more often than chanc
 """
 
 import json
-import logging
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-from fitness.chat.client import ask, sync_client
+from fitness.chat import asker
+from fitness.chat.asker import REFUSALS, Asker
 from fitness.chat.costs import Usage
 from fitness.chat.endpoint import Endpoint
-from fitness.chat.errors import AGAIN, ErrorKind, LLMError
-from fitness.chat.gate import Gate, Passage
-from fitness.chat.replies.answer import CUT_OFF, Completion, read_answer
-from fitness.chat.request import Concession, Concessions, Message, as_taken, concession_for, request_arguments
+from fitness.chat.errors import AGAIN, LLMError
+from fitness.chat.replies.answer import CUT_OFF, Completion
+from fitness.chat.request import Message
 from fitness.preference.judge.costs import CHARACTERS_PER_TOKEN, LONGEST_TEXT
 from fitness.preference.judge.verdicts import INSTRUCTIONS, Judgement, read_verdict
 from fitness.preference.options import JudgeEvaluation
 from fitness.score import EvaluationFailed, bad_data
-
-logger = logging.getLogger(__name__)
 
 Question = tuple[str, str, str]  # prompt, first answer, second answer
 
 EASY: Question = ("What is 2 + 2?", "4", "Bananas.")
 MOST_UNREADABLE = 0.2  # fraction of the replies
 PATIENCE = 180.0  # longest wait for the end of an outage after a training, seconds
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between two tries, doubled each time
 TEMPERATURE, SEED = 0.0, 0  # for reproducible judgements
-
-_OUTAGES = frozenset(kind for kind in ErrorKind if kind.retried) | {ErrorKind.MALFORMED}
-"""Temporary failures. HTML pages and broken JSON are among them: networks and starting servers return these."""
-_OPTIONAL: Concessions = frozenset(Concession) - {
-    Concession.RESPONSE_FORMAT, Concession.EXTRA_BODY, Concession.REASONING_EFFORT
-}  # fmt: skip
-_REFUSALS = frozenset({ErrorKind.BAD_REQUEST, ErrorKind.TOO_LONG, ErrorKind.FILTERED})
-"""Failures of a single question, for example one that is too long."""
 
 
 class _Meter:
@@ -65,10 +51,7 @@ class Judge:
     def __init__(self, options: JudgeEvaluation, section: str = "fitness.evaluation") -> None:
         self.options = options
         self.section = section
-        self._conceded: Concessions = frozenset()
-        self._gate = Gate(options.concurrency)
-        self._opening = threading.Lock()
-        self._opened: tuple[Endpoint, Any] | None = None
+        self._asker = Asker(self._endpoint, options.concurrency, "the judge")
 
     def check(self) -> Usage:
         """Request one easy judgement; returns its usage. Raises EvaluationFailed("bad_data") with the remedy."""
@@ -82,13 +65,13 @@ class Judge:
 
     def _check(self, meter: _Meter) -> None:
         try:
-            verdict, answer = self._ask(EASY, meter, patience=1.5 * FIRST_PAUSE)  # one more try
+            verdict, answer = self._ask(EASY, meter, patience=1.5 * asker.FIRST_PAUSE)  # one more try
         except LLMError as error:
             raise bad_data(
                 f"the judge {self.options.model!r} gave no judgement: {error.message}", error.remedy
             ) from None
         if verdict is None:
-            replied = f" (it replied: {self._endpoint.where.quote(answer.text)})" if answer.text.strip() else ""
+            replied = f" (it replied: {self._asker.endpoint.where.quote(answer.text)})" if answer.text.strip() else ""
             ended = ", and ended at max_tokens" if answer.finish_reason == CUT_OFF else ""
             raise bad_data(
                 f"the judge {self.options.model!r} does not reply in the required form{replied}{ended}",
@@ -128,7 +111,7 @@ class Judge:
             try:
                 return self._ask(question, meter, patience=PATIENCE, gone=gone)[0]
             except LLMError as error:
-                if error.kind in _REFUSALS:
+                if error.kind in REFUSALS:
                     return None
                 gone.append(error)
                 raise
@@ -162,86 +145,20 @@ class Judge:
     def _ask(
         self, question: Question, meter: _Meter, *, patience: float, gone: Sequence[LLMError] = ()
     ) -> tuple[Judgement | None, Completion]:
-        """The judgement (None if the reply has none) and the reply. Raises LLMError; one in `gone` immediately.
-
-        Retries for up to `patience` seconds of an outage. A timeout that other requests may have caused is not counted as one.
-        """
-        since: float | None = None  # time of the first failure; waiting for the gate does not count
-        pause = FIRST_PAUSE
-        while True:
-            with self._gate.passage_of_thread() as passage:
-                if gone:
-                    raise gone[0]
-                try:
-                    answer = self._attempt(question, meter)
-                    return read_verdict(answer.text, cut_off=answer.finish_reason == CUT_OFF), answer
-                except LLMError as error:
-                    if error.kind is ErrorKind.TIMEOUT and self._lower_limit(passage):
-                        since = None
-                        continue
-                    since = time.monotonic() if since is None else since
-                    wait = max(pause, error.retry_after or 0.0)
-                    if error.kind not in _OUTAGES or time.monotonic() + wait > since + patience:
-                        raise
-            time.sleep(wait)
-            pause = min(2 * pause, LONGEST_PAUSE)
-
-    def _lower_limit(self, passage: Passage) -> bool:
-        """Whether to repeat a request that timed out while others were in flight; lowers the limit if possible."""
-        if self._gate.narrow(passage):
-            logger.warning(
-                "the judge at %s does not answer %d requests at once in time: from now on at most %d (%s)",
-                self._endpoint.where.place, passage.together, self._gate.limit, self._endpoint.where.parallel,
-            )  # fmt: skip
-        return passage.together > 1
-
-    def _attempt(self, question: Question, meter: _Meter) -> Completion:
-        endpoint, client = self._open()
-        conceded = self._conceded
+        """The judgement (None if the reply has none) and the reply. Raises LLMError; one in `gone` immediately."""
         texts = dict(zip(("prompt", "first", "second"), (text[:LONGEST_TEXT] for text in question), strict=True))
-        asked = json.dumps(texts)
-        at_most = self._usage((len(INSTRUCTIONS) + len(asked)) // CHARACTERS_PER_TOKEN + 16, self.options.max_tokens)
-        try:
-            answer = self._answer(endpoint, client, asked, conceded)
-        except LLMError as error:
-            if error.possibly_paid or error.tokens_in or error.tokens_out:
-                meter.add(self._charged(error, at_most))
-            concession = concession_for(error, conceded, _OPTIONAL)
-            if concession is None:
-                raise
-            self._conceded |= {concession}
-            return self._attempt(question, meter)
-        meter.add(self._charged(answer, at_most))
-        return answer
+        asked, options = json.dumps(texts), self.options
+        tokens_in = (len(INSTRUCTIONS) + len(asked)) // CHARACTERS_PER_TOKEN + 16
+        answer = self._asker.ask(
+            [Message("system", INSTRUCTIONS), Message("user", asked)],
+            most=Usage(tokens_in, options.max_tokens, options.prices.usd(tokens_in, options.max_tokens)),
+            paid=meter.add, patience=patience, temperature=TEMPERATURE, seed=SEED, gone=gone,
+        )  # fmt: skip
+        return read_verdict(answer.text, cut_off=answer.finish_reason == CUT_OFF), answer
 
-    def _answer(self, endpoint: Endpoint, client: Any, asked: str, conceded: Concessions) -> Completion:
-        """The endpoint's reply. Raises LLMError."""
-        messages = as_taken([Message("system", INSTRUCTIONS), Message("user", asked)], conceded)
-        request = request_arguments(endpoint, messages, conceded, temperature=TEMPERATURE, seed=SEED)
-        content, kind = ask(client, endpoint, request)
-        return read_answer(endpoint.where, content, kind, endpoint.prices)
-
-    @property
     def _endpoint(self) -> Endpoint:
         options = self.options
         return Endpoint.resolve(
             options.model, base_url=options.base_url, key_variable=options.api_key_env, timeout=options.timeout_seconds,
             max_tokens=options.max_tokens, prices=options.prices, section=self.section,
         )  # fmt: skip
-
-    def _open(self) -> tuple[Endpoint, Any]:
-        """The endpoint and a client, created once. Raises LLMError if configuration or environment are not valid."""
-        with self._opening:
-            if self._opened is None:
-                endpoint = self._endpoint
-                self._opened = endpoint, sync_client(endpoint, endpoint.timeout)
-            return self._opened
-
-    def _usage(self, tokens_in: int, tokens_out: int) -> Usage:
-        return Usage(tokens_in, tokens_out, self.options.prices.usd(tokens_in, tokens_out))
-
-    def _charged(self, reply: Completion | LLMError, at_most: Usage) -> Usage:
-        """The reported usage, with upper bounds for counts that were not reported."""
-        tokens_in = at_most.tokens_in if reply.tokens_in is None else reply.tokens_in
-        tokens_out = at_most.tokens_out if reply.tokens_out is None else reply.tokens_out
-        return self._usage(tokens_in, tokens_out)

@@ -34,6 +34,7 @@ from test_preference import (
     shared,
 )
 
+from fitness.chat import asker
 from fitness.preference.evaluation.answers import Trained, divergence, policy_answers, reference_answers
 from fitness.preference.evaluation.evaluators import Metrics, PairScores, RewardEvaluator
 from fitness.preference.judge import judge
@@ -242,7 +243,7 @@ def test_a_question_that_the_judge_refuses_is_one_unreadable_reply():
 
 @pytest.mark.parametrize("fault", [Fault.SERVER_ERROR, Fault.DISCONNECT, Fault.HTML_ERROR, Fault.WRONG_CONTENT_TYPE])
 def test_an_outage_of_the_judge_is_waited_out(fault, monkeypatch):
-    monkeypatch.setattr(judge, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(asker, "FIRST_PAUSE", 0.01)
     with LoopbackLLM([fault] * 6, fallback=lambda body, number: EASY) as server:
         _, metrics, _ = judging(server, concurrency=1).compare(["p"], ["a"], ["b"])
     assert metrics["win_rate"] == 0.5
@@ -251,7 +252,7 @@ def test_an_outage_of_the_judge_is_waited_out(fault, monkeypatch):
 def test_a_long_outage_of_the_judge_leaves_the_evaluation_open(options, monkeypatch):
     """With bad_data a session pauses, and a later session resumes the training."""
     monkeypatch.setattr(judge, "PATIENCE", 0.1)
-    monkeypatch.setattr(judge, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(asker, "FIRST_PAUSE", 0.01)
     with LoopbackLLM([EASY], fallback=lambda body, number: Fault.SERVER_ERROR) as server:
         task = prepared(options(evaluation=judge_options(server)))
         with pytest.raises(EvaluationFailed, match="the same command then continues") as caught:
@@ -270,7 +271,7 @@ def test_not_every_question_waits_for_a_judge_that_is_gone(monkeypatch):
         slept.append(seconds)
         clock[0] += seconds
 
-    monkeypatch.setattr(judge, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: clock[0]))
+    monkeypatch.setattr(asker, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: clock[0]))
     with closed_port() as address, pytest.raises(EvaluationFailed):
         evaluation = JudgeEvaluation(by="judge", base_url=address, model="m", concurrency=1)
         Judge(evaluation).compare(["p"] * 50, ["a"] * 50, ["b"] * 50)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from loopback_llm import Answer, Fault, LoopbackLLM, Status, closed_port
 
+from fitness.chat import asker
 from fitness.chat.costs import Prices, Usage, is_paid, on_this_machine
 from fitness.preference.judge import judge
 from fitness.preference.judge.judge import Judge
@@ -31,7 +32,7 @@ def compared(server: LoopbackLLM, prompts: int = 1, **changes: Any) -> Usage:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(judge, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(asker, "FIRST_PAUSE", 0.01)
 
 
 def test_reported_usage_is_summed_and_priced():

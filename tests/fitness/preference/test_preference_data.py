@@ -21,9 +21,10 @@ from evo.config.schema import load_config
 from fitness.preference import runner as preference_lab
 from fitness.preference.options import JudgeEvaluation, Options, RewardModelEvaluation
 from fitness.preference.pairs.digests import path_digest
-from fitness.preference.runner import PreferenceRunner, _newest_whole
+from fitness.preference.runner import PreferenceRunner
 from fitness.score import EvaluationFailed, FailureReason
 from fitness.task import TaskError, check_task, make_task, task_info
+from fitness.training.checkpoints import newest_whole
 from fitness.training.trainer import GraphDPOTrainer
 from sandbox.known import graph
 
@@ -203,9 +204,9 @@ def test_the_newest_complete_checkpoint_is_resumed(options, tmp_path):
     with killed_before_its_measurement():
         prepared(options(cache=str(tmp_path), checkpoint_steps=4)).score_seed(graph("dpo"), "full", 0)
     (training,) = tmp_path.glob("training/*")
-    assert _newest_whole(training) == str(training / "checkpoint-8")
+    assert newest_whole(training) == str(training / "checkpoint-8")
     os.truncate(training / "checkpoint-8" / "rng_state.pth", 100)
-    assert _newest_whole(training) == str(training / "checkpoint-4")
+    assert newest_whole(training) == str(training / "checkpoint-4")
     assert not (training / "checkpoint-8").exists()
 
 
