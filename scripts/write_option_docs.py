@@ -15,6 +15,7 @@ from evo.config import schema as config  # noqa: E402
 from evo.config.prompt_settings import PromptConfig  # noqa: E402
 from evo.config.proposer_settings import LLMConfig, ProposerConfig  # noqa: E402
 from evo.config.study_settings import SimplifySettings, TuneSettings  # noqa: E402
+from fitness.benchmarks.mt_bench import options as mt_bench  # noqa: E402
 from fitness.classification import options as classification  # noqa: E402
 from fitness.preference import options as preference_options  # noqa: E402
 from fitness.schedule.settings import LadderSettings  # noqa: E402
@@ -30,6 +31,7 @@ PAGES: dict[str, Sections] = {
         "fitness.evaluation, by: reward_model": preference_options.RewardModelEvaluation,
         "fitness.evaluation, by: judge": preference_options.JudgeEvaluation,
     },
+    "docs/mt-bench.md": {"mt-bench": mt_bench.Options},
     "docs/configuration.md": {
         "Top level": config.Config,
         "llm": LLMConfig,

@@ -51,7 +51,10 @@ class Estimate:
 
 
 def estimate(policies: Sequence[Values]) -> Estimate | None:
-    """The mean over the policies of one loss, each the mean of its values. Policies without values do not count; None without any."""
+    """The mean over the policies of one loss, each the mean of its values; None without any.
+
+    A policy without values does not count.
+    """
     judged = [{q: list(v) for q, v in policy.items() if v} for policy in policies]
     judged = [policy for policy in judged if policy]
     if not judged:

@@ -91,7 +91,7 @@ async def _measure(
     say: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Tune and measure all losses. Raises TaskUnusable; trainings in progress then stay unfinished in the archive."""
-    candidates = {loss.name: _candidate(archive, reader, loss) for loss in wanted.losses}
+    candidates = {loss.name: candidate_of(archive, reader, loss) for loss in wanted.losses}
     async with AsyncExitStack() as stack:
         vetter = stack.enter_context(VetPool(workers=1, contract=info.contract))
         pool = await stack.enter_async_context(workers)
@@ -192,7 +192,8 @@ class _JudgeBudget:
             self._under_way -= 1
 
 
-def _candidate(archive: Archive, reader: Reader, loss: ComparedLoss) -> CandidateRow:
+def candidate_of(archive: Archive, reader: Reader, loss: ComparedLoss) -> CandidateRow:
+    """The recorded loss, recorded now if it was not. Raises TaskError if another loss has its name."""
     row = next((c for c in reader.candidates() if c.origin is Origin.SEED and c.name == loss.name), None)
     if row is None:
         return reader.candidate(

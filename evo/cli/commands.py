@@ -11,6 +11,7 @@ import click
 from evo.cli.autopsy import autopsy
 from evo.cli.betas import betas_of
 from evo.cli.compare import compare
+from evo.cli.evaluate import evaluate
 from evo.cli.failures import FAILURE, interrupted, reported
 from evo.cli.landscape import landscape
 from evo.cli.paper import paper
@@ -33,7 +34,7 @@ def main() -> None:
     """Evolutionary search for preference losses, with a language model or without one."""
 
 
-for command in (compare, autopsy, landscape, paper, *STEERING):
+for command in (compare, autopsy, evaluate, landscape, paper, *STEERING):
     main.add_command(command)
 
 

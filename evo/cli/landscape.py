@@ -56,7 +56,7 @@ def landscape(
     from analysis.plots.landscape.text import landscape_text
     from analysis.report.landscape import FORMS, check_target, write_landscapes
     from analysis.wording import columns
-    from evo.landscape.losses import named_losses
+    from evo.baselines.named_losses import named_losses
     from sandbox.contracts.contract import contract_named
 
     grid = betas_of(betas)

@@ -174,7 +174,8 @@ def _same_run(path: Path, archive: Archive, own: Mapping[str, Any], baseline: st
     with Reader.open(archive.path) as reader:
         run = reader.run()
         recorded = run.identity
-        empty = not reader.proposals() and not any(e.finished_event for e in reader.evaluations())
+        trained = any(e.finished_event for e in reader.evaluations()) or bool(reader.policies())
+        empty = not reader.proposals() and not trained
     changed = sorted(differences(recorded, own))
     if baseline not in (None, run.baseline):
         changed.append("baseline")

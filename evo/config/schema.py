@@ -310,11 +310,11 @@ def load_config(
     """
     data = with_keys_of_today(copy.deepcopy(dict(recorded)))
     if path is not None:
-        data = _read(path)
+        data = read_keys(path)
         _place_task(data, path.parent)
         _place_templates(data, path.parent)
     for override in overrides:
-        _override(data, override)
+        set_key(data, override)
     if seed is not None:
         data["seed"] = seed
     _place_task(data, Path())
@@ -360,8 +360,8 @@ def _options_of(task: object) -> dict[str, type[BaseModel]]:
         return {}
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """The keys of a file. It may be a link, since the user named it."""
+def read_keys(path: Path) -> dict[str, Any]:
+    """The keys and values of a YAML file. It may be a link, since the user named it."""
     try:
         loaded = load_yaml(read_bounded(Path(os.path.realpath(path)), LONGEST), str(path))
     except FileNotFoundError:
@@ -372,14 +372,13 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read the configuration file {path}: {error}") from None
     except YAMLFault as error:
         raise ConfigError(f"{path} is no configuration: {error}") from None
-    if loaded is None:
-        return {}
-    if not isinstance(loaded, dict):
+    if not isinstance(loaded, dict | None):
         raise ConfigError(f"{path} must hold keys and values, got a {type(loaded).__name__}")
-    return with_keys_of_today(loaded)
+    return with_keys_of_today(loaded or {})
 
 
-def _override(data: dict[str, Any], override: str) -> None:
+def set_key(data: dict[str, Any], override: str) -> None:
+    """Sets the key of `KEY=VALUE` (a dotted key, a YAML value) in `data`. Raises ConfigError."""
     key, separator, text = override.partition("=")
     if not separator or not key.strip():
         raise ConfigError(f"--set needs KEY=VALUE, got {override!r}")

@@ -25,6 +25,8 @@ class Question:
     references: tuple[str, ...] = ()
     """Reference answers by turn, or none."""
     system: str = ""
+    facts: Mapping[str, float] = field(default_factory=dict)
+    """Numbers of the data about the question that its statistics need, for example its difficulty."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,15 @@ class JudgeReply:
 
 
 class Benchmark(Protocol):
-    """A benchmark with a judge. Made from its options; `questions` reads its data and needs no torch."""
+    """A benchmark with a judge. Made from its options; `questions` reads its data and needs no torch.
+
+    One that compares with answers of its own data may have an attribute `own`, the name of what wrote them, for example `human`.
+    The first of a question's `references` is then such an answer: it is recorded, with the question's `facts` as its metrics, as
+    an answer of a policy of this name and of kind `outputs`, and has source 0 in requests.
+
+    One that compares policies may have an attribute `opponent`: the loss whose policies all others are compared with, or
+    `reference` for the untrained model, which is the default. A policy is compared with the opponent of its own seed.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -99,8 +109,8 @@ class Benchmark(Protocol):
     def requests(self, question: Question, answers: Sequence[Shown], baseline: Shown | None) -> Iterable[JudgeRequest]:
         """All requests about these policies' answers to one question, each pair in both orders.
 
-        `baseline` is the answer that all others are compared with (the reference model's, or that of the loss DPO), if the
-        benchmark compares. An answer of the data itself (a human's reference) has source 0.
+        `baseline` is the opponent's answer, one of `answers`; None if there is none. An answer of the data itself (a human's
+        reference) has source 0.
         """
 
     def grade(self, request: JudgeRequest, reply: JudgeReply) -> float | None:

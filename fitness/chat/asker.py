@@ -1,7 +1,7 @@
 """Asks one endpoint from several threads: waits for the end of an outage, and adapts to what the endpoint accepts.
 
-Every attempt that was or may have been charged is reported, with upper bounds for token counts that the endpoint does not report.
-An error status costs nothing.
+The usage of every attempt that was or may have been charged is told, with upper bounds for token counts that the endpoint does not
+report. An error status costs nothing.
 """
 
 from __future__ import annotations
@@ -55,28 +55,29 @@ class Asker:
         messages: Sequence[Message],
         *,
         most: Usage,
-        paid: Callable[[Usage], None],
+        lost: Callable[[Usage], None],
         patience: float,
         temperature: float,
         seed: int | None,
         extra: Mapping[str, Any] | None = None,
         max_tokens: int | None = None,
-        gone: Sequence[LLMError] = (),
-    ) -> Completion:
-        """The reply to a chat. Raises LLMError; one in `gone` immediately.
+        gone: Callable[[], Exception | None] = lambda: None,
+    ) -> tuple[Completion, Usage]:
+        """The reply to a chat, and what it cost. Raises LLMError.
 
         Tries again for up to `patience` seconds of an outage. A timeout that other requests may have caused does not count as one.
-        `most`: upper bound of an attempt's usage. `paid` is called for each attempt that was or may have been charged. `extra`:
-        further fields of the request. `max_tokens`: instead of the endpoint's.
+        `most`: upper bound of an attempt's usage. `lost` is told the usage of each failed attempt that was or may have been
+        charged. `gone` is asked before each attempt; what it returns is raised, and nothing is sent. `extra`: further fields of the
+        request. `max_tokens`: instead of the endpoint's.
         """
         since: float | None = None  # time of the first failure; waiting for the gate does not count
         pause = FIRST_PAUSE
         while True:
             with self._gate.passage_of_thread() as passage:
-                if gone:
-                    raise gone[0]
+                if stopped := gone():
+                    raise stopped
                 try:
-                    return self._attempt(messages, most, paid, temperature, seed, extra or {}, max_tokens)
+                    return self._attempt(messages, most, lost, temperature, seed, extra or {}, max_tokens)
                 except LLMError as error:
                     if error.kind is ErrorKind.TIMEOUT and self._lower_limit(passage):
                         since = None
@@ -99,9 +100,9 @@ class Asker:
         return passage.together > 1
 
     def _attempt(
-        self, messages: Sequence[Message], most: Usage, paid: Callable[[Usage], None], temperature: float, seed: int | None,
+        self, messages: Sequence[Message], most: Usage, lost: Callable[[Usage], None], temperature: float, seed: int | None,
         extra: Mapping[str, Any], max_tokens: int | None,
-    ) -> Completion:  # fmt: skip
+    ) -> tuple[Completion, Usage]:  # fmt: skip
         endpoint, client = self._open()
         if extra or max_tokens is not None:
             endpoint = replace(endpoint, extra_body=extra, max_tokens=max_tokens or endpoint.max_tokens)
@@ -114,14 +115,13 @@ class Asker:
                 answer = read_answer(endpoint.where, content, kind, endpoint.prices)
             except LLMError as error:
                 if error.possibly_paid or error.tokens_in or error.tokens_out:
-                    paid(_charged(endpoint, error, most))
+                    lost(_charged(endpoint, error, most))
                 concession = concession_for(error, conceded, _OPTIONAL)
                 if concession is None:
                     raise
                 self._conceded |= {concession}
             else:
-                paid(_charged(endpoint, answer, most))
-                return answer
+                return answer, _charged(endpoint, answer, most)
 
     def _open(self) -> tuple[Endpoint, Any]:
         """The endpoint and a client, created once. Raises LLMError if configuration or environment are not valid."""

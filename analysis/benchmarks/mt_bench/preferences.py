@@ -35,8 +35,8 @@ def win_rates(judged: Judged) -> ResultTable:
         body.append((name, (*rates, *shares)))
     body.sort(key=lambda row: -1.0 if row[1][0].value is None else row[1][0].value, reverse=True)
     notes = (
-        f"Win rate of pairs against {opponent}, ties half, by the judge {judged.judge}. A win or loss counts if both orders agree on "
-        f"it, else the pair is a tie. {ERRORS}",
+        f"Win rate against {opponent}, ties half, by the judge {judged.judge}. A win or loss counts if both orders agree on it, "
+        f"else the pair is a tie. {ERRORS}",
         *judged.remarks(),
     )
     columns = ("policy", "win rate, %", "turn 1, %", "turn 2, %", *OUTCOMES)

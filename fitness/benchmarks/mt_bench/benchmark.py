@@ -20,6 +20,8 @@ TEMPERATURES: Mapping[str, float] = {
     "humanities": 0.1,
 }  # fmt: skip
 """Published sampling temperatures of the answers, by category."""
+ANSWER_TOKENS = 1024
+"""Published bound on an answer to one turn."""
 JUDGE_TOKENS = 2048
 """Published bound on the judge's reply."""
 
@@ -45,9 +47,14 @@ class MtBench:
         return {form.name: template.text for form, template in self._templates.items() if used[form.pair]}
 
     @property
+    def opponent(self) -> str:
+        """What pairs compare with: a loss, or the reference."""
+        return self.configured.opponent
+
+    @property
     def sampling(self) -> Sampling:
         """Sampling of a category without a published temperature."""
-        return Sampling(temperature=0.7, max_new_tokens=self.configured.max_new_tokens)
+        return Sampling(temperature=0.7, max_new_tokens=ANSWER_TOKENS)
 
     def sampling_of(self, question: Question) -> Sampling:
         """Sampling with the published temperature of the question's category."""
@@ -66,7 +73,7 @@ class MtBench:
         return questions
 
     def requests(self, question: Question, answers: Sequence[Shown], baseline: Shown | None) -> Iterable[JudgeRequest]:
-        """A grade of each turn of each answer, and each turn against the baseline's in both orders, as the mode says."""
+        """A grade of each turn of each answer, and each turn against the opponent's in both orders, as the mode says."""
         for answer in answers:
             for turn in range(1, TURNS + 1):
                 if self.configured.grades:

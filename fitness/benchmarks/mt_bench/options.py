@@ -20,15 +20,14 @@ class Options(TaskOptions):
         "reference_answer/gpt-4.jsonl, or a data set on the hub; null: those of the questions",
     )
     mode: Literal["single", "pair", "both"] = Field(
-        "single", description="single: each answer gets a grade from 1 to 10; pair: it is compared with the baseline's"
+        "single", description="single: each answer gets a grade from 1 to 10; pair: it is compared with the opponent's"
     )
-    baseline: str = Field(
+    opponent: str = Field(
         "dpo", description="policy that pairs compare with: the name of a loss, or `reference` for the untrained model"
     )
     templates: LocalPath | None = Field(
         None, description="prompts of the judge, in the format of the published judge_prompts.jsonl; null: evopo's own"
     )
-    max_new_tokens: int = Field(1024, ge=1, description="longest answer to one turn, tokens")
 
     @property
     def grades(self) -> bool:
@@ -37,5 +36,5 @@ class Options(TaskOptions):
 
     @property
     def compares(self) -> bool:
-        """Whether answers are compared with the baseline's."""
+        """Whether answers are compared with the opponent's."""
         return self.mode != "single"

@@ -149,11 +149,12 @@ class Judge:
         texts = dict(zip(("prompt", "first", "second"), (text[:LONGEST_TEXT] for text in question), strict=True))
         asked, options = json.dumps(texts), self.options
         tokens_in = (len(INSTRUCTIONS) + len(asked)) // CHARACTERS_PER_TOKEN + 16
-        answer = self._asker.ask(
+        answer, paid = self._asker.ask(
             [Message("system", INSTRUCTIONS), Message("user", asked)],
             most=Usage(tokens_in, options.max_tokens, options.prices.usd(tokens_in, options.max_tokens)),
-            paid=meter.add, patience=patience, temperature=TEMPERATURE, seed=SEED, gone=gone,
+            lost=meter.add, patience=patience, temperature=TEMPERATURE, seed=SEED, gone=lambda: next(iter(gone), None),
         )  # fmt: skip
+        meter.add(paid)
         return read_verdict(answer.text, cut_off=answer.finish_reason == CUT_OFF), answer
 
     def _endpoint(self) -> Endpoint:

@@ -13,7 +13,7 @@ from archive.store import Archive
 from evo.cli.commands import main
 from evo.config.rundir import RunDirError, identity
 from evo.config.schema import parse_config
-from evo.landscape.losses import named_losses
+from evo.baselines.named_losses import named_losses
 from evo.landscape.pairs import share_within, trainings_of
 from fitness.task import task_info
 from sandbox.vetting.vet import vet

@@ -1,4 +1,4 @@
-"""The losses that `evopo landscape` shows: known losses by name, losses in files, candidates of runs."""
+"""The losses that a command names: known losses by name, losses in files, candidates of runs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def named_losses(named: Sequence[str], contract: str | None = None) -> tuple[Com
     if others := [(text, own) for text, own in contracts.items() if own != wanted]:
         text, own = others[0]
         raise TaskError(
-            f"{text} is a {own} loss, and the others are {wanted} losses, which have another margin: show them in two calls"
+            f"{text} is a {own} loss, and the others are {wanted} losses, which have another margin: name them in two calls"
         )
     losses = [_loss(place, wanted) for place in places.values()]
     names = [loss.name for loss in losses]
