@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from typing import Any
@@ -27,6 +27,8 @@ class Rows:
     policies: tuple[PolicyRow, ...]
     answers: tuple[AnswerRow, ...]
     judgements: tuple[JudgementRow, ...]
+    questions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Texts of the questions' turns by id, in order. They are not recorded, so only an evaluation that has the data gives them."""
 
     @cached_property
     def policy(self) -> Mapping[int, PolicyRow]:
