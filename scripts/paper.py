@@ -109,7 +109,9 @@ def run(step: Step) -> float:
     environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
     done = subprocess.run([sys.executable, "-m", "evo", *step.arguments], cwd=ROOT, env=environment, check=False)
     if done.returncode:
-        print(f"the step {step.name} ended with exit code {done.returncode}; the same command continues", file=sys.stderr)
+        print(
+            f"the step {step.name} ended with exit code {done.returncode}; the same command continues", file=sys.stderr
+        )
         sys.exit(done.returncode)
     return time.monotonic() - began
 

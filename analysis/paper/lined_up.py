@@ -84,7 +84,8 @@ def _against(column: Column) -> str:
 def _origin(measure: Measure | None) -> str:
     if measure is None:
         return ""
-    return measure.source + (f", judged by {one_line(measure.judge, 60)}" if measure.judge else "")
+    against = f", against {one_line(measure.against, 40)}" if measure.against else ""
+    return measure.source + against + (f", judged by {one_line(measure.judge, 60)}" if measure.judge else "")
 
 
 def _others(measures: Sequence[Measure]) -> Iterator[Table]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from analysis.benchmarks.results import Rows
 from analysis.claims.headline import headline_of
 from analysis.output.encode import one_line
 from analysis.output.errors import NotComparable
 from analysis.paper.facts import Searched
+from analysis.paper.judged import measures_of
 from analysis.paper.tables import Measure, Source
 from analysis.paper.trained import Sweep, fitness_of
 from analysis.snapshot import Snapshot
@@ -26,18 +30,23 @@ class Given:
     searches: list[Searched] = field(default_factory=list)
 
 
-def read(archives: dict[str, Path]) -> Given:
+Evaluated = Callable[[Reader], Mapping[str, Rows]]
+"""The rows of an evaluation that count, by benchmark."""
+
+
+def read(archives: Mapping[str, Path], evaluated: Evaluated) -> Given:
     """The directories by name as they were given, each with its archive. Raises NotComparable for an archive of another kind,
     ArchiveError."""
     given = Given()
+    readers = {"": _search, "baselines": _baselines, "evaluate": partial(_evaluation, evaluated)}
     for name, archive in archives.items():
         with Reader.open(archive) as reader, reader.consistent():
             kind = str(reader.run().identity.get("kind") or "")
-            if kind not in _READERS:
+            if kind not in readers:
                 raise NotComparable(
                     f"{name} holds {one_line(kind, 40)}: expected a directory of evopo run, baselines or evaluate; leave it out"
                 )
-            _READERS[kind](reader, name, given)
+            readers[kind](reader, name, given)
     return given
 
 
@@ -59,4 +68,9 @@ def _baselines(reader: Reader, name: str, given: Given) -> None:
     )
 
 
-_READERS = {"": _search, "baselines": _baselines}
+def _evaluation(evaluated: Evaluated, reader: Reader, name: str, given: Given) -> None:
+    found = evaluated(reader)
+    for benchmark, rows in found.items():
+        given.measures += measures_of(benchmark, rows, name)
+    policies = count(len(reader.policies()), "policy", "policies")
+    given.sources.append(Source(name, "evopo evaluate", f"{policies} on {', '.join(found) or 'no benchmark yet'}"))

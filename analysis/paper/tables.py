@@ -80,6 +80,8 @@ class Measure:
     """The judge's model; empty for a measure without a judge."""
     column: str = ""
     """Key of the published column that this measures here; empty if there is none."""
+    against: str = ""
+    """What the answers were compared with here; empty for a measure without comparisons."""
     contract: str = "preference"
     """Contract of the losses."""
 

@@ -38,7 +38,7 @@ def paper(directories: tuple[Path, ...], place: Path | None, kind: str, out: Pat
     from analysis.paper.files import FORMS
     from analysis.paper.page import check_page, write_page
     from analysis.paper.paper import paper_of
-    from evo.display.paper import given
+    from evo.evaluate.paper import given
     from evo.landscape.optima import between_optima
 
     if out is not None:

@@ -1,4 +1,4 @@
-"""`evopo paper`: finds the archives of the given directories."""
+"""The directories of `evopo paper`: finds their archives, and gives the rows of evaluations as they count."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from analysis.benchmarks.results import Rows
 from analysis.paper.sources import Given, read
+from archive.query import Reader
 from evo.config.rundir import RunDirError, existing_run
+from evo.evaluate.results import outcomes
 
 
 def given(directories: Sequence[Path]) -> Given:
@@ -21,4 +24,8 @@ def given(directories: Sequence[Path]) -> Given:
             raise RunDirError(f"{directory} is given twice, also as {places[place]}; give each directory once")
         places[place] = directory
         archives[str(directory)] = rundir.archive
-    return read(archives)
+    return read(archives, _evaluated)
+
+
+def _evaluated(reader: Reader) -> dict[str, Rows]:
+    return {outcome.benchmark: outcome.rows for outcome in outcomes(reader)}
