@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import time
@@ -31,7 +32,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from loopback_judge import FORMS, LoopbackJudge, Seen
+from loopback_judge import FORMS, Form, LoopbackJudge, Seen, ranked_token
 from paper_data import Files, write_data
 
 from analysis.benchmarks.published import LOSSES, PUBLIC_DPO
@@ -41,17 +42,25 @@ ROOT = Path(__file__).resolve().parent.parent
 JUDGE = "stand-in-word-list"
 PORT = 8790
 """Of the judge: a fixed one, since the endpoint is part of an evaluation's settings."""
+LONGEST = 20
+"""Tokens of an answer: two turns with their questions fit into the embedded model's context of 64."""
+IMDB = ("dpo", "slic", "lrml")
 PAPER = tuple(name for name in LOSSES if name != PUBLIC_DPO)
 """The known losses of the paper's tables."""
 
 
+WIN_RATE = Form(
+    "win rate", re.compile(r'"model_identifier": "m"'), re.compile(r'"output": "(?P<text>(?:[^"\\]|\\.)*)"'), ranked_token
+)
+"""The prompts of AlpacaEval and TL;DR: two answers as JSON, and the identifier of the better one as reply."""
+
+
 @dataclass(frozen=True)
 class Step:
-    """One command, and whether it asks the judge."""
+    """One command."""
 
     name: str
     arguments: tuple[str, ...]
-    judged: bool = False
 
 
 def steps(folder: Path, files: Files) -> list[Step]:
@@ -64,6 +73,10 @@ def steps(folder: Path, files: Files) -> list[Step]:
         return Step(name, ("landscape", *losses, "--axis", "beta-rho", *further, "--out", at(f"{name}.svg")))
 
     return [
+        Step("transfer", (
+            "transfer", "--task", "classification", "--dir", at("transfer"), "--seeds", "6", "--workers", "2", "--known",
+            "--setting", "mlp:network=mlp", "--setting", "linear:network=linear", "--setting", "cnn:network=cnn",
+        )),
         Step("search", ("run", "--dir", at("search"), *_set(
             "proposer=builtin", "name=paper", "workers=2", "budget.proposals=8", "ladder.finalists=2", "ladder.finalist_seeds=4",
         ))),
@@ -71,10 +84,23 @@ def steps(folder: Path, files: Files) -> list[Step]:
             "baselines", "--task", "sentiment", "--dir", at("baselines"), "--betas", "0.05,0.25,0.5,1", "--tuning-seeds", "1",
             "--seeds", "4", "--workers", "2", *(part for name in PAPER for part in ("--loss", name)),
         )),
+        Step("judgements", (
+            "evaluate", at("search"), *PAPER, "--on", "mt-bench", "--on", "alpaca-eval", "--on", "tldr", "--seeds", "2", "--dir",
+            at("judgements"), *_set(
+                f"judge.base_url=http://127.0.0.1:{PORT}/v1", f"judge.model={JUDGE}", f"mt-bench.questions={files.questions}",
+                f"mt-bench.references={files.references}", f"alpaca-eval.instructions={files.instructions}",
+                f"tldr.posts={files.comparisons}", "generation.plain=true", f"generation.max_new_tokens={LONGEST}", "workers=2",
+            ),
+        )),
+        Step("imdb", (
+            "evaluate", *IMDB, "--on", "imdb", "--config", "recipes/imdb-embedded.yaml", "--seeds", "1", "--dir", at("imdb"),
+            *_set("imdb.sampling_seeds=2"),
+        )),
         figure("figure-6", ("dpo", "slic", "lrml", "aqfl", "padll"), "--reach", "2"),
         figure("figures-9-and-10", ("dbaql", "aql_found", "padll", "aqfl", "cell", "lrml", "pfl_found")),
         Step("page", (
-            "paper", at("search"), at("baselines"), "--pairs", at("search"), "--out", at("paper.html"),
+            "paper", *map(at, ("search", "baselines", "judgements", "imdb", "transfer")), "--pairs", at("search"), "--out",
+            at("paper.html"),
         )),
     ]  # fmt: skip
 
@@ -97,7 +123,7 @@ def praise(seen: Seen, answer: str) -> float:
 @contextmanager
 def judge() -> Iterator[str]:
     """The stand-in judge while the block runs: its address."""
-    with LoopbackJudge(port=PORT, forms=FORMS, opinion=praise) as server:
+    with LoopbackJudge(port=PORT, forms=(WIN_RATE, *FORMS), opinion=praise) as server:
         server.models = (JUDGE,)
         yield server.base_url
 
