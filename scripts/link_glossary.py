@@ -10,11 +10,12 @@ ROOT = Path(__file__).resolve().parents[1]
 GLOSSARY = ROOT / "docs" / "glossary.md"
 GENERATED = ROOT / "docs" / "losses.md"
 OTHER_SENSES = {
-    "docs/architecture.md": {"contract"},
+    "docs/architecture.md": {"benchmark", "contract"},
     "docs/configuration.md": {"duplicate"},
     "docs/contracts.md": {"seed"},
     "docs/exports.md": {"graph"},
     "docs/llm.md": {"seed"},
+    "docs/notes/archive-cost.md": {"benchmark"},
     "docs/notes/numeric-tests.md": {"seed"},
     "docs/preference.md": {"finding", "verdict"},
     "docs/sandbox.md": {"operator", "parent", "seed"},

@@ -15,6 +15,8 @@ from evo.config import schema as config  # noqa: E402
 from evo.config.prompt_settings import PromptConfig  # noqa: E402
 from evo.config.proposer_settings import LLMConfig, ProposerConfig  # noqa: E402
 from evo.config.study_settings import SimplifySettings, TuneSettings  # noqa: E402
+from evo.evaluate.settings import JudgeOptions  # noqa: E402
+from fitness.benchmarks.generation.generator import GenerationOptions  # noqa: E402
 from fitness.benchmarks.mt_bench import options as mt_bench  # noqa: E402
 from fitness.classification import options as classification  # noqa: E402
 from fitness.preference import options as preference_options  # noqa: E402
@@ -32,6 +34,7 @@ PAGES: dict[str, Sections] = {
         "fitness.evaluation, by: judge": preference_options.JudgeEvaluation,
     },
     "docs/mt-bench.md": {"mt-bench": mt_bench.Options},
+    "docs/evaluate.md": {"judge": JudgeOptions, "generation": GenerationOptions},
     "docs/configuration.md": {
         "Top level": config.Config,
         "llm": LLMConfig,

@@ -18,6 +18,7 @@ from hostile_texts import STEERING
 from analysis.claims.autopsy import PURPOSE, Plan
 from analysis.recorded import graph_of
 from archive.errors import ArchiveError
+from archive.judgements import AnswerRow, JudgementRow
 from archive.query import Reader
 from archive.records import EventKind, Items, Usage
 from archive.sqlite.packed import is_packed, pack, unpack
@@ -84,7 +85,24 @@ def with_everything(archive: Path) -> None:
             write.request_proposal(step, attempt, "refine", "openai", "model-a", 0.7, "t", asked, seen, prompt=prompt)
         write.recover()
         write.event("settings_changed", {"workers": 2})
+        _with_judgements(write)
         _with_autopsy(write, rung)
+
+
+def _with_judgements(write: Archive) -> None:
+    """Adds a judged policy, an answer, a judgement, and a request to the judge that was never answered."""
+    judged = write.judgements
+    policy = judged.add_policy("dpo, seed 1", "trained", "digest", loss="dpo", seed=1, recipe={"beta": 0.5})
+    (answer,) = judged.add_answers(
+        [AnswerRow(0, policy, "mt-bench", "81", "writing", ("a", "b"), 0, 2, {"kl": math.inf}, "k")]
+    )
+    row = JudgementRow(
+        0, "mt-bench", "81", "writing", 1, "single", "00" * 32, "judge", answer, None, 7.0, "[[7]]", Usage(9, 4, 0.1), "q",
+        {"m": -0.1},
+    )  # fmt: skip
+    judged.add_judgement(row, judged.ask("q", Usage(20, 8, 0.3)))
+    judged.ask("r", Usage(20, 8, 0.3))
+    judged.fail_policy("slic", 1, "other", "diverged", "the loss became nan")
 
 
 def _with_autopsy(write: Archive, rung: str) -> None:

@@ -40,6 +40,7 @@ from fitness.chat.costs import Usage
 from fitness.chat.endpoint import Endpoint
 from fitness.chat.errors import LLMError
 from fitness.task.protocol import TaskOptions
+from sandbox.verdicts.verdict import VerdictStatus
 from sandbox.vetting.pool import VetPool
 
 KIND = "evaluate"
@@ -234,7 +235,7 @@ def _vetted(archive: Archive, reader: Reader, losses: Sequence[ComparedLoss], sa
                 archive.record_verdict(rows[loss.name].id, vetter.vet_graph(loss.graph).to_json())
     for loss in losses:
         verdict = reader.verdict(rows[loss.name].id)
-        if verdict is not None and verdict.status == "accepted":
+        if verdict is not None and verdict.status == VerdictStatus.ACCEPTED:
             accepted.add(loss.name)
         else:
             say(f"{loss.name}: refused by the sandbox, so it is not trained")

@@ -105,7 +105,7 @@ def _settings(wish: Wish, overrides: Sequence[str], runs: Sequence[Path], path: 
         task = [f"task={wish.task}"] if wish.task else []
         config = settled(load_config(wish.config, [*task, *overrides]), path)
         info = task_info(config.task, config.fitness)
-    config = config.model_copy(update={"name": path.resolve().name})
+    config = config.model_copy(update={"name": "evaluate"})
     if info.services:
         options = {key: value for key, value in config.fitness.items() if key not in JUDGE_KEYS}
         config = config.model_copy(update={"fitness": options})

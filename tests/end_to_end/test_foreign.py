@@ -50,6 +50,11 @@ READING = {
         ["autopsy", "DIR", "7", "--dry-run", "--config", "DIR/config.yaml"],
         ["autopsy", "DIR", "7", "--dry-run", "--rung", STEERING.replace("\0", "")],
     ],
+    "evaluate": [
+        ["evaluate", "--show", "DIR"], ["evaluate", "DIR", "--on", "mt-bench"], ["evaluate", "dpo", "--on", "mt-bench"],
+        ["evaluate", STEERING.replace("\0", ""), "--on", "mt-bench", "--set", "mt-bench.questions=DIR/loss.py"],
+        ["evaluate", "DIR#7", "--on", STEERING.replace("\0", "")], ["evaluate", "--model", "DIR", "--on", "mt-bench"],
+    ],
     "landscape": [
         ["landscape", "DIR#1"], ["landscape", "DIR#7"], ["landscape", STEERING.replace("\0", "")],
         ["landscape", "DIR/loss.py"], ["landscape", "dpo", "--pairs", "DIR/gone"],

@@ -10,10 +10,10 @@ from instant import install
 
 from archive.records import EventKind, Origin, RunRow
 from archive.store import Archive
+from evo.baselines.named_losses import named_losses
 from evo.cli.commands import main
 from evo.config.rundir import RunDirError, identity
 from evo.config.schema import parse_config
-from evo.baselines.named_losses import named_losses
 from evo.landscape.pairs import share_within, trainings_of
 from fitness.task import task_info
 from sandbox.vetting.vet import vet
