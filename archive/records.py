@@ -109,6 +109,8 @@ class EventKind(StrEnum):
     """Before the final's first training: its rung, fresh seeds, grid and relations (see `analysis.final`)."""
     BASELINES = "baselines"
     """Before the first training of `evo baselines`: rung, betas and seeds."""
+    SWEEP = "sweep"
+    """Before the first training of a sweep over beta (`evopo evaluate --on imdb`): rung, betas, seeds and sampling seeds."""
     VARIANT_ADDED = "variant_added"
     """An edited form of a candidate was added; the payload of this and the next three has the variant's id."""
     VARIANT_VETTED = "variant_vetted"

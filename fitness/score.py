@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from statistics import stdev
 
 from fitness.chat.costs import Usage
 
@@ -129,6 +130,21 @@ class SeedResult:
         scale = max(abs(value) for value in self.items.values)
         if abs(self.items.mean - self.fitness) > ROUNDING * scale:
             raise ValueError(f"the items' mean is {self.items.mean}, expected the fitness, {self.fitness}")
+
+
+SAMPLING_ERROR = "_sampling_error"
+"""End of the name of a metric's standard error over sampling seeds."""
+
+
+def over_sampling_seeds(draws: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Means of the metrics of one trained policy over its sampling seeds, and the standard errors of those that vary.
+
+    These errors do not cover the training seed. `draws` has the same metrics for each sampling seed.
+    """
+    values = {name: [draw[name] for draw in draws] for name in draws[0]}
+    means = {name: math.fsum(of) / len(of) for name, of in values.items()}
+    errors = {name + SAMPLING_ERROR: stdev(of) / math.sqrt(len(of)) for name, of in values.items() if len(set(of)) > 1}
+    return means | errors
 
 
 def _text(value: object) -> str:

@@ -17,6 +17,7 @@ from evo.config.proposer_settings import LLMConfig, ProposerConfig  # noqa: E402
 from evo.config.study_settings import SimplifySettings, TuneSettings  # noqa: E402
 from evo.evaluate.settings import JudgeOptions  # noqa: E402
 from fitness.benchmarks.generation.generator import GenerationOptions  # noqa: E402
+from fitness.benchmarks.imdb.options import ImdbOptions  # noqa: E402
 from fitness.benchmarks.mt_bench import options as mt_bench  # noqa: E402
 from fitness.classification import options as classification  # noqa: E402
 from fitness.preference import options as preference_options  # noqa: E402
@@ -31,8 +32,10 @@ PAGES: dict[str, Sections] = {
         "fitness.lora": preference_options.Lora,
         "fitness.evaluation, by: accuracy or margin": preference_options.PairEvaluation,
         "fitness.evaluation, by: reward_model": preference_options.RewardModelEvaluation,
+        "fitness.evaluation, by: vader": preference_options.VaderEvaluation,
         "fitness.evaluation, by: judge": preference_options.JudgeEvaluation,
     },
+    "docs/imdb.md": {"imdb": ImdbOptions},
     "docs/mt-bench.md": {"mt-bench": mt_bench.Options},
     "docs/evaluate.md": {"judge": JudgeOptions, "generation": GenerationOptions},
     "docs/configuration.md": {

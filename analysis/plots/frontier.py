@@ -1,4 +1,4 @@
-"""Picture of the frontier: reward against KL over a grid of beta, one line per loss."""
+"""Picture of the frontier: reward against KL over a grid of beta, one line per loss, and the betas that failed at the edge."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ COLOURS = (EXPLORE, COMBINE, REFINE, REPAIR)
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Result at one beta: means over seeds with their standard errors (None with one seed). KL is in nats per sequence."""
+    """Result at one beta: means over seeds with their standard errors (None with one seed). KL is in nats."""
 
-    beta: float
+    beta: float | None
+    """None: the loss does not use beta."""
     kl: float
     kl_error: float | None
     reward: float
@@ -36,13 +37,22 @@ class Sweep:
 
     name: str
     marks: Sequence[Mark]
+    failed: Sequence[float | None] = ()
+    """Betas with a failed training, which have no mark."""
 
 
-def draw_frontier(baseline: Sweep, others: Sequence[Sweep], limit: float) -> Figure:
+def draw_frontier(
+    baseline: Sweep,
+    others: Sequence[Sweep],
+    limit: float,
+    *,
+    unit: str = "nats per sequence",
+    reference: float | None = None,
+) -> Figure:
     """All sweeps as lines: the baseline and the first few of `others` in colour, the rest in grey.
 
-    `limit` is the upper KL of the measured area, in nats; the axis ends at three times that or before. Raises NothingToDraw and
-    MissingExtra.
+    `limit` is the upper KL of the measured area, in `unit`; the axis ends at three times that or before. `reference`: reward of
+    the reference, drawn as a line; None if it is 0. Raises NothingToDraw and MissingExtra.
     """
     if not any(sweep.marks for sweep in (baseline, *others)):
         raise NothingToDraw("no loss was scored over a grid of beta, so there is no frontier to draw")
@@ -60,13 +70,20 @@ def draw_frontier(baseline: Sweep, others: Sequence[Sweep], limit: float) -> Fig
             _sweep(axes, baseline, INK, "s")
         axes.axvline(limit, color=MUTED, linewidth=0.8, linestyle=(0, (3, 3)), zorder=0)
         axes.set_xlim(0, right)
-        axes.set_ylim(bottom=0)
-        axes.set_xlabel("KL(policy || reference), nats per sequence")
+        if reference is None:
+            axes.set_ylim(bottom=0)
+        else:
+            axes.axhline(reference, color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0)
+        axes.set_xlabel(f"KL(policy || reference), {unit}")
         axes.set_ylabel("reward")
         _betas(axes, [(baseline, INK), *coloured])
+        failures = _failures(axes, [(baseline, INK), *coloured, *((sweep, MUTED) for sweep in others[len(COLOURS) :])])
         beyond = sum(mark.kl > right for sweep in (baseline, *others) for mark in sweep.marks)
         title = "numbers: beta, where there is room; the frontier is averaged over the KL left of the dashed line"
-        axes.set_title(title + (f"; {beyond} points lie further right" if beyond else ""))
+        lines = [title + (f"; {beyond} points lie further right" if beyond else "")]
+        lines += ["crosses at the right edge: betas with a failed training"] if failures else []
+        lines += ["dotted: the reference"] if reference is not None else []
+        axes.set_title("\n".join([lines[0], "; ".join(lines[1:])]) if lines[1:] else lines[0])
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="lower right")
         return figure
@@ -82,6 +99,23 @@ def _sweep(axes: Axes, sweep: Sweep, colour: str, marker: str) -> None:
     )  # fmt: skip
 
 
+def _failures(axes: Axes, sweeps: Sequence[tuple[Sweep, str]]) -> int:
+    """Mark failed betas as crosses at the right edge, one row per loss from the top, and return their number."""
+    rows = [(sweep, colour) for sweep, colour in sweeps if sweep.failed]
+    for row, (sweep, colour) in enumerate(rows):
+        height = 0.97 - 0.05 * row
+        axes.plot(
+            [1.0], [height], transform=axes.transAxes, marker="X", markersize=6, color=colour, markeredgecolor=PAPER,
+            markeredgewidth=0.5, clip_on=False, zorder=4,
+        )  # fmt: skip
+        betas = ", ".join("no beta" if beta is None else f"{beta:g}" for beta in sweep.failed)
+        axes.annotate(
+            f"{label_text(sweep.name, 32)} failed at {betas}", (1.0, height), xycoords="axes fraction", xytext=(-6, 0),
+            textcoords="offset points", fontsize=6.5, color=colour, ha="right", va="center",
+        )  # fmt: skip
+    return len(rows)
+
+
 def _betas(axes: Axes, sweeps: Sequence[tuple[Sweep, str]]) -> None:
     """Write the beta at each point, where it covers no other point and no label before it."""
     from matplotlib.transforms import Bbox
@@ -91,6 +125,8 @@ def _betas(axes: Axes, sweeps: Sequence[tuple[Sweep, str]]) -> None:
     taken = [Bbox.from_bounds(x - 3, y - 3, 6, 6) for x, y in points]
     for sweep, colour in sweeps:
         for mark in sweep.marks:
+            if mark.beta is None:
+                continue
             label = axes.annotate(
                 f"{mark.beta:g}", (mark.kl, mark.reward), xytext=(3, 4), textcoords="offset points", fontsize=6.5,
                 color=colour, annotation_clip=True,

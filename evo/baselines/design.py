@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from analysis.benchmarks.frontier import PAPER_BETAS
 from analysis.recorded import refusing
 from analysis.snapshot import CAUTION, SINGLES_OUT
 from archive.query import Reader
 from archive.records import CandidateRow, EvaluationRow, Origin
 from evo.baselines.compared_losses import ComparedLoss
-from evo.baselines.frontier import PAPER_BETAS
 from evo.campaign.final_setup import with_fresh_seeds
 from evo.config.schema import Config
 from evo.search.rng import derive

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis import stats
+from analysis.benchmarks.frontier import area
 from analysis.output.files import is_special, refuse, write_whole
 from analysis.plots.canvas import png, svg
 from analysis.plots.frontier import Mark, Sweep, draw_frontier
 from evo.baselines.design import Design, Row
-from evo.baselines.frontier import area
 from evo.baselines.table import KL_LIMIT, has_frontier, point, scored_betas
 from fitness.preference.caches import why_not_writable
 from fitness.task.protocol import TaskError, TaskInfo
@@ -57,5 +57,6 @@ def _sweeps(rows: Sequence[Row]) -> list[tuple[float, Sweep]]:
             )
             for at in points
         ]  # fmt: skip
-        found.append((area(points, KL_LIMIT), Sweep(row.candidate.name, marks)))
+        failed = [beta for beta, done in row.tuning.items() if beta is not None and done and beta not in scored]
+        found.append((area(points, KL_LIMIT), Sweep(row.candidate.name, marks, failed)))
     return found

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, median
 
 from analysis import stats
+from analysis.benchmarks.frontier import Point, area, robustness
 from analysis.wording import columns, mean_error
 from archive.records import EvaluationRow
 from evo.baselines.design import Design, Row
-from evo.baselines.frontier import Point, area, robustness
 from fitness.task.protocol import TaskInfo
 
 METRICS: Mapping[str, str] = {

@@ -17,7 +17,7 @@ from archive.records import EventKind, RunRow
 from archive.spending import TO_JUDGE
 from archive.store import Archive
 from evo.baselines.compared_losses import ComparedLoss
-from evo.baselines.measure import candidate_of
+from evo.baselines.trainings import candidate_of
 from evo.campaign.training import recorded
 from evo.config.rundir import RunDir, open_run
 from evo.evaluate.answers import Answers, Wanted, wanted_of

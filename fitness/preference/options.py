@@ -18,7 +18,7 @@ LEAST_TEST_PAIRS = 2 * LEAST_PART
 LEAST_COUPLED = 2
 """Fewest pairs of a micro-batch that statistics are taken over: one pair has no variance."""
 
-COLUMNS = ("prompt", "chosen", "rejected", "system", "tools", "chat_template_kwargs")
+COLUMNS = ("prompt", "chosen", "rejected", "responses", "preferred", "system", "tools", "chat_template_kwargs")
 
 
 def _expanded(name: str) -> str:
@@ -62,23 +62,43 @@ class Sampling(_Section):
     batch: int = Field(16, ge=1, description="prompts answered at a time, per device")
 
 
-class RewardModelEvaluation(Sampling):
-    """Evaluation by a reward model: mean reward of answers to test prompts, minus a KL penalty to the reference."""
+class RewardEvaluation(Sampling):
+    """Evaluation by the reward of sampled answers: their mean reward, minus a KL penalty to the reference."""
+
+    kl_weight: float = Field(
+        0.0, ge=0, description="price of KL: reward subtracted per nat of KL(policy || reference) per sequence"
+    )
+
+
+class RewardModelEvaluation(RewardEvaluation):
+    """Evaluation by a reward model."""
 
     by: Literal["reward_model"]
     model: Name = Field(description="sequence classification model: hub name or folder")
     revision: str | None = Field(None, description="branch, tag or commit of a model on the hub")
     label: int | None = Field(
-        None, ge=0, description="class whose log-probability is the reward; null: the model's one output is the reward"
+        None, ge=0, description="class whose `reward` is the reward; null: the model's one output is the reward"
     )
-    kl_weight: float = Field(
-        0.0, ge=0, description="price of KL: reward subtracted per nat of KL(policy || reference) per sequence"
+    reward: Literal["log_probability", "probability"] = Field(
+        "log_probability", description="of the class `label`: its log-probability, in nats, or its probability"
     )
     max_length: int = Field(
         2048,
         ge=8,
         description="longest text given to the reward model, tokens, cut on the left; if not set: at most the model's positions",
     )
+
+    @model_validator(mode="after")
+    def _of_a_class(self) -> "RewardModelEvaluation":
+        if self.reward == "probability" and self.label is None:
+            raise ValueError("reward: probability needs label, the class whose probability is the reward")
+        return self
+
+
+class VaderEvaluation(RewardEvaluation):
+    """Evaluation by VADER: the sentiment of answers by a word list and rules, in [-1, 1]. Needs vaderSentiment."""
+
+    by: Literal["vader"]
 
 
 class JudgeEvaluation(EndpointOptions, Sampling):
@@ -93,7 +113,9 @@ class JudgeEvaluation(EndpointOptions, Sampling):
     )
 
 
-Evaluation = Annotated[PairEvaluation | RewardModelEvaluation | JudgeEvaluation, Field(discriminator="by")]
+Evaluation = Annotated[
+    PairEvaluation | RewardModelEvaluation | VaderEvaluation | JudgeEvaluation, Field(discriminator="by")
+]
 
 
 class Options(TaskOptions):
@@ -110,12 +132,17 @@ class Options(TaskOptions):
     columns: dict[str, str | None] | None = Field(
         None,
         description="the data's column names if they differ, e.g. {prompt: question, system: system}; a name that is null is "
-        "not read",
+        "not read; `responses` and `preferred` name two responses and the number of the chosen one",
     )
     train_split: str = Field("train", description="split to train on")
     test_split: str | None = Field(None, description="split to test on; null: `test_fraction` of the training split")
     test_fraction: float = Field(
         0.1, gt=0, lt=1, description="fraction of the training split kept for tests if there is no test split"
+    )
+    split_by: Literal["prompt", "pair"] = Field(
+        "prompt",
+        description="prompt: no prompt is in two parts (train, search, held_out); pair: no pair is, for prompts of a few words "
+        "that many pairs share",
     )
     train_pool: int | None = Field(None, ge=2, description="training pairs that seeds draw from; null: all")
     test_pool: int | None = Field(
@@ -164,6 +191,13 @@ class Options(TaskOptions):
         None, description="evaluation at the rung held_out; null: the same as in the search"
     )
 
+    sampling_seeds: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="answers to each test prompt, each with a sampling seed of its own, in an evaluation by reward_model or vader",
+    )
+
     checkpoint_steps: int | None = Field(
         None,
         ge=1,
@@ -173,7 +207,7 @@ class Options(TaskOptions):
     seconds_per_step: float = Field(
         2.0, gt=0, description="estimated time of a step, for budgets and time limits; measure yours"
     )
-    evaluation_seconds: float = Field(30.0, ge=0, description="estimated time to measure one trained policy")
+    evaluation_seconds: float = Field(30.0, ge=0, description="estimated time to measure one trained policy, per sampling seed")
 
     @field_validator("evaluation", "held_out_evaluation", mode="before")
     @classmethod
@@ -188,8 +222,11 @@ class Options(TaskOptions):
         for name, column in (columns or {}).items():
             if name not in COLUMNS:
                 raise ValueError(f"unknown name {name!r}: expected {', '.join(COLUMNS)}")
-            if name in ("chosen", "rejected") and column is None:
+            if name in ("chosen", "rejected", "responses", "preferred") and column is None:
                 raise ValueError(f"{name} cannot be null: name the column that holds it")
+        named = (columns or {}).keys()
+        if {"responses", "preferred"} & named and {"chosen", "rejected"} & named:
+            raise ValueError("expected names of chosen and rejected, or of responses and preferred, not of both")
         return columns
 
     @model_validator(mode="after")
@@ -225,6 +262,8 @@ class Options(TaskOptions):
                 raise ValueError(
                     "max_new_tokens of an evaluation must be less than fitness.max_length, or no token of the prompt is left"
                 )
+        if self.sampling_seeds > 1 and not any(isinstance(e, RewardEvaluation) for e in evaluations(self)):
+            raise ValueError("fitness.sampling_seeds above 1 needs an evaluation by reward_model or vader")
         return self
 
     @property
@@ -245,6 +284,7 @@ INCIDENTAL = {
     "micro_batch", "gradient_checkpointing", "attention", "device", "checkpoint_steps", "cache", "seconds_per_step",
     "evaluation_seconds",
 }  # fmt: skip
+LATER_DEFAULTS: Mapping[str, Any] = {"split_by": "prompt", "sampling_seeds": 1}
 INCIDENTAL_TO_JUDGES = {"max_tokens", "usd_per_million_in", "usd_per_million_out"}
 
 
@@ -252,17 +292,23 @@ def essential(options: Options) -> dict[str, Any]:
     """The options that a score depends on, as plain data; they identify a run and its checkpoints."""
     by_step = options.statistics == "step"
     kept = options.model_dump(mode="json", exclude=INCIDENTAL if by_step else INCIDENTAL - {"micro_batch"})
-    if by_step:  # keeps the identity of runs that are older than this option
+    # Defaults of later options are left out: they keep the identity of runs that are older.
+    if by_step:
         del kept["statistics"]
     for key in ("evaluation", "held_out_evaluation"):
         for name in INCIDENTAL_TO_JUDGES if (kept[key] or {}).get("by") == "judge" else ():
             del kept[key][name]
-    if not kept["columns"]:  # keeps the identity of runs that are older than this option
+        if (kept[key] or {}).get("reward") == "log_probability":
+            del kept[key]["reward"]
+    if not kept["columns"]:
         del kept["columns"]
+    for key, default in LATER_DEFAULTS.items():
+        if kept[key] == default:
+            del kept[key]
     return kept
 
 
-def evaluations(options: Options) -> list[PairEvaluation | RewardModelEvaluation | JudgeEvaluation]:
+def evaluations(options: Options) -> list[PairEvaluation | RewardModelEvaluation | VaderEvaluation | JudgeEvaluation]:
     """The evaluations of the search and of the rung held_out, if set."""
     return [e for e in (options.evaluation, options.held_out_evaluation) if e is not None]
 

@@ -47,7 +47,7 @@ def reference_key(
             "data": pairs.digest(),
             "template": tokenizer.chat_template if pairs.conversational else tokenizer.eos_token,
             "lengths": [options.max_length, options.max_prompt_length],
-        }
+        } | ({"split_by": "pair"} if options.split_by == "pair" else {})
         key = [hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:24]]
     broadcast_object_list(key)
     return key[0]

@@ -70,10 +70,12 @@ class PreferenceRunner:
         if fault := "\n".join(cache_faults(options)):
             raise EvaluationFailed(FailureReason.BAD_DATA, fault)
         self.state = PartialState(cpu=on_cpu(options))
-        self.evaluators = {"search": make_evaluator(options.evaluation)}
+        self.evaluators = {"search": make_evaluator(options.evaluation, sampling_seeds=options.sampling_seeds)}
         final = options.held_out_evaluation
         self.evaluators["held_out"] = (
-            make_evaluator(final, "fitness.held_out_evaluation") if final else self.evaluators["search"]
+            make_evaluator(final, "fitness.held_out_evaluation", options.sampling_seeds)
+            if final
+            else self.evaluators["search"]
         )
         self.paid: Usage | None = None
         self.micro_batch, self.accumulation, pairs, self.tokenizer = self._opened()

@@ -4,11 +4,12 @@ TRL's DPOTrainer trains with the candidate in place of DPO's loss: full fine-tun
 GPUs under `accelerate launch` (DDP, FSDP, DeepSpeed). The tokens and the reference log-probabilities are computed once and kept
 on disk for all candidates.
 
-The option `evaluation.by` selects one of four kinds of fitness:
+The option `evaluation.by` selects one of five kinds of fitness:
 
     accuracy      fraction of held-out pairs whose margin rho is positive
     margin        mean margin rho of held-out pairs, in nats
     reward_model  mean reward of sampled answers - kl_weight * KL to the reference, in nats per sequence
+    vader         likewise, with the sentiment of the answers by a word list as the reward
     judge         win rate of sampled answers over the reference's (or the data's chosen ones), as an LLM judges
 
 Test pairs are split into two halves: one for the search, the other for the rung `held_out`. A seed draws training pairs,
@@ -30,7 +31,8 @@ from fitness.preference.options import (
     JudgeEvaluation,
     Options,
     PairEvaluation,
-    RewardModelEvaluation,
+    RewardEvaluation,
+    VaderEvaluation,
     essential,
     evaluations,
     named,
@@ -116,6 +118,8 @@ def _missing_packages(options: Options) -> list[str]:
             f"fitness.attention={options.attention} needs the module {kernel} (or the package kernels), not installed here; "
             "install it, or set fitness.attention=sdpa"
         )
+    if any(isinstance(e, VaderEvaluation) for e in evaluations(options)) and find_spec("vaderSentiment") is None:
+        found.append("an evaluation by vader needs vaderSentiment, not installed here; run: pip install 'evopo[vader]'")
     if options.quantization and find_spec("bitsandbytes") is None:
         found.append("fitness.quantization needs bitsandbytes, not installed here; run: pip install bitsandbytes")
     return found
@@ -235,28 +239,29 @@ class PreferenceTask:
         return self._runner
 
 
-def _metric(evaluation: PairEvaluation | RewardModelEvaluation | JudgeEvaluation) -> str:
+def _metric(evaluation: PairEvaluation | RewardEvaluation | JudgeEvaluation) -> str:
     match evaluation:
         case PairEvaluation(by="accuracy"):
             return "accuracy on held-out pairs, a fraction"
         case PairEvaluation():
             return "mean margin of held-out pairs, in nats"
-        case RewardModelEvaluation(kl_weight=weight):
-            return "mean reward" + (f" - {weight:g} * KL, KL in nats per sequence" if weight else "")
+        case RewardEvaluation(kl_weight=weight):
+            mean = "mean sentiment (VADER)" if isinstance(evaluation, VaderEvaluation) else "mean reward"
+            return mean + (f" - {weight:g} * KL, KL in nats per sequence" if weight else "")
         case JudgeEvaluation(opponent=opponent):
             return (
                 f"win rate over {'the reference' if opponent == 'reference' else 'chosen answers'}, a tie is one half"
             )
 
 
-def _shown(*evaluations: PairEvaluation | RewardModelEvaluation | JudgeEvaluation | None) -> dict[str, str]:
+def _shown(*evaluations: PairEvaluation | RewardEvaluation | JudgeEvaluation | None) -> dict[str, str]:
     """Metrics to show next to the fitness, by the evaluations used, with their headings."""
     found: dict[str, str] = {}
     for evaluation in evaluations:
         match evaluation:
             case PairEvaluation():
                 found |= {"accuracy": "accuracy", "margin": "margin (nats)"}
-            case RewardModelEvaluation():
+            case RewardEvaluation():
                 found |= {"reward": "reward", "kl_per_sequence": "KL (nats)"}
             case JudgeEvaluation():
                 found |= {"win_rate": "win rate", "kl_per_sequence": "KL (nats)"}
@@ -288,7 +293,7 @@ def _facts(options: Options) -> dict[str, str]:
         found["batch"] = (
             f"a loss is computed on {options.micro_batch} pairs at a time; statistics over the batch are of these"
         )
-    if isinstance(options.evaluation, RewardModelEvaluation):
+    if isinstance(options.evaluation, RewardEvaluation):
         found["weight of the KL term"] = f"{options.evaluation.kl_weight:g} of reward per nat of KL per sequence"
     return found
 
@@ -301,7 +306,7 @@ def _rungs(options: Options) -> dict[str, Rung]:
     full, short = options.full_steps, min(options.short_steps, options.full_steps)
 
     def seconds(steps: int) -> float:
-        return options.seconds_per_step * steps + options.evaluation_seconds
+        return options.seconds_per_step * steps + options.evaluation_seconds * options.sampling_seeds
 
     final = _metric(options.held_out_evaluation) if options.held_out_evaluation else ""
     rungs = (

@@ -27,6 +27,13 @@ class Options(TaskOptions):
     label_noise: float = Field(0.1, ge=0, lt=0.5, description="fraction of pairs whose labels are flipped")
     temperature: float = Field(1.0, gt=0, description="sampling temperature")
     samples: int = Field(512, ge=16, le=8192, description="reviews written by the trained policy to measure it")
+    sampling_seeds: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="times that the reviews are written, each with a sampling seed of its own; above 1 the reference's reward is "
+        "measured too",
+    )
     kl_limit: float = Field(50.0, gt=0, description="KL in nats per sequence above which a run counts as collapsed")
     least_distinct: float = Field(
         0.1, ge=0, le=1, description="fraction of distinct reviews below which a run counts as collapsed"

@@ -6,13 +6,14 @@ policies mostly write the same words, and the difference of two losses is less n
 """
 
 import copy
+import math
 import random
 import tempfile
 import time
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,9 @@ from transformers.cache_utils import DynamicCache
 from transformers.utils import logging as transformers_logging
 from trl import DPOConfig
 
+from fitness.score import over_sampling_seeds
 from fitness.sentiment import control
+from fitness.sentiment.collapse import refuse_collapsed
 from fitness.sentiment.options import Options
 from fitness.sentiment.reviews import (
     BOS,
@@ -62,10 +65,11 @@ class EvaluationSet:
     """Prompts and test pairs that a trained policy is measured on: one set per seed and judge, shared by all candidates."""
 
     prompt_ids: Tensor  # (samples, prompt tokens)
-    noise_seed: int
+    noise_seeds: tuple[int, ...]  # one for each sampling seed
     pair_ids: Tensor  # (2 * TEST_PAIRS, tokens): better ones, then worse ones, label noise left out
     pair_reference: Tensor  # (2 * TEST_PAIRS,) summed log-probabilities in nats
     judge: Judge
+    reference: Mapping[str, float] = field(default_factory=dict)  # reference_reward; empty with one sampling seed
 
 
 class SentimentRunner:
@@ -97,7 +101,7 @@ class SentimentRunner:
             trainer = self._train(graph, pairs, arguments, watch)
             values, measured = self._measure(trainer.model.eval(), test)
             metrics = _last_loss(trainer) | measured
-            _refuse_collapsed(metrics, self.options)
+            refuse_collapsed(metrics, self.options)
         return SeedResult(
             fitness=metrics["reward"] - self.options.kl_weight * metrics["kl_per_sequence"],
             metrics=metrics,
@@ -201,13 +205,19 @@ class SentimentRunner:
         pair_ids = _joined(*triple)
         drawn = self._each_prompt if self.options.record.controlled else self._draw_prompts
         prompt_ids = drawn(f"prompts {split} {seed}", split, self.options.samples)
-        return EvaluationSet(
+        names = [
+            f"samples {split} {seed}" + (f" {draw}" if draw else "") for draw in range(self.options.sampling_seeds)
+        ]
+        made = EvaluationSet(
             prompt_ids=prompt_ids,
-            noise_seed=random.Random(f"samples {split} {seed}").getrandbits(63),
+            noise_seeds=tuple(random.Random(name).getrandbits(63) for name in names),
             pair_ids=pair_ids,
             pair_reference=self._sequence_log_probs(self.reference, prompt_ids.size(1), pair_ids),
             judge=judge,
         )
+        if len(names) == 1:
+            return made
+        return replace(made, reference={"reference_reward": self._written(self.reference, made)[1]["reward"]})
 
     @cached_property
     def _held_out_judge(self) -> Judge:
@@ -267,28 +277,41 @@ class SentimentRunner:
 
     @torch.inference_mode()
     def _measure(self, policy: LlamaForCausalLM, test: EvaluationSet) -> tuple[list[float], dict[str, float]]:
-        """The fitness of each sample (reward minus KL penalty), and the metrics."""
-        prompt = test.prompt_ids.size(1)
-        completions = self._sample(policy, test.prompt_ids, test.noise_seed)
-        rewards = torch.tensor([test.judge(text) for text in self._texts(completions)], dtype=torch.float64)
-        weights = self._control(test.judge) if self.options.record.controlled else None
-        divergence, luck = self._along_samples(policy, test.prompt_ids, completions, weights)
-        rewards -= luck
-        lengths = (completions != self.pad).sum(dim=1)
-        log_ratios = self._sequence_log_probs(policy, prompt, test.pair_ids) - test.pair_reference
+        """The fitness of each sample (reward minus KL penalty), a mean over sampling seeds, and the metrics."""
+        values, metrics = self._written(policy, test)
+        log_ratios = self._sequence_log_probs(policy, test.prompt_ids.size(1), test.pair_ids) - test.pair_reference
         margins = log_ratios[:TEST_PAIRS] - log_ratios[TEST_PAIRS:]
-        metrics = {
-            "reward": sum(rewards.tolist()) / len(rewards),
-            "kl_per_sequence": divergence.mean().item(),
-            "kl_per_token": (divergence.sum() / lengths.sum()).item(),
+        metrics |= {
             "preference_accuracy": (margins > 0).double().mean().item(),
             "margin": margins.mean().item(),
-            "distinct": len({tuple(row) for row in completions.tolist()}) / len(completions),
-            "length": lengths.double().mean().item(),
+            **test.reference,
         }
-        if not all(map(_finite, metrics.values())):
+        if not all(map(math.isfinite, metrics.values())):
             raise EvaluationFailed("diverged", f"the trained policy's measurements are not finite: {metrics}")
-        return (rewards - self.options.kl_weight * divergence).tolist(), metrics
+        return values, metrics
+
+    @torch.inference_mode()
+    def _written(self, policy: LlamaForCausalLM, test: EvaluationSet) -> tuple[list[float], dict[str, float]]:
+        """The fitness of each sample and the metrics of what a policy writes, means over the sampling seeds."""
+        prompt_ids, fitness, draws = test.prompt_ids, [], []
+        weights = self._control(test.judge) if self.options.record.controlled else None
+        for noise_seed in test.noise_seeds:
+            completions = self._sample(policy, prompt_ids, noise_seed)
+            rewards = torch.tensor([test.judge(text) for text in self._texts(completions)], dtype=torch.float64)
+            divergence, luck = self._along_samples(policy, prompt_ids, completions, weights)
+            rewards -= luck
+            lengths = (completions != self.pad).sum(dim=1)
+            fitness.append(rewards - self.options.kl_weight * divergence)
+            draws.append(
+                {
+                    "reward": sum(rewards.tolist()) / len(rewards),
+                    "kl_per_sequence": divergence.mean().item(),
+                    "kl_per_token": (divergence.sum() / lengths.sum()).item(),
+                    "distinct": len({tuple(row) for row in completions.tolist()}) / len(completions),
+                    "length": lengths.double().mean().item(),
+                }
+            )
+        return torch.stack(fitness).mean(dim=0).tolist(), over_sampling_seeds(draws)
 
     def _along_samples(
         self, policy: LlamaForCausalLM, prompt_ids: Tensor, completions: Tensor, weights: Tensor | None
@@ -373,22 +396,3 @@ def _kept(store: OrderedDict[Any, Any], key: Any, make: Callable[[], Any]) -> An
 def _last_loss(trainer: GraphDPOTrainer) -> dict[str, float]:
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return {"train_loss": float(losses[-1])} if losses else {}
-
-
-def _finite(value: float) -> bool:
-    return value - value == 0.0
-
-
-def _refuse_collapsed(metrics: dict[str, float], options: Options) -> None:
-    faults: Sequence[str] = [
-        fault
-        for fault, present in (
-            (f"KL is {metrics['kl_per_sequence']:.1f} nats per sequence, above {options.kl_limit:g}",
-             metrics["kl_per_sequence"] > options.kl_limit),
-            (f"{metrics['distinct']:.1%} of the samples are distinct, below {options.least_distinct:.1%}",
-             metrics["distinct"] < options.least_distinct),
-        )
-        if present
-    ]  # fmt: skip
-    if faults:
-        raise EvaluationFailed("collapsed", "; ".join(faults))

@@ -63,8 +63,9 @@ def info(options: TaskOptions) -> TaskInfo:
 
 
 def _identifying(options: Options) -> dict[str, Any]:
-    """The options, without the world `classic`: runs recorded before there were worlds have the same identity."""
-    return {key: value for key, value in options.model_dump().items() if (key, value) != ("world", "classic")}
+    """The options without the later ones at their first values: older runs, which do not have them, keep their identity."""
+    later = {"world": "classic", "sampling_seeds": 1}
+    return {key: value for key, value in options.model_dump().items() if key not in later or value != later[key]}
 
 
 def make(options: TaskOptions) -> "SentimentTask":
@@ -104,7 +105,8 @@ class SentimentTask:
         """Train a fresh copy of the model with `graph` and measure the reviews it writes.
 
         Metrics: reward, kl_per_sequence and kl_per_token (nats), preference_accuracy and margin (nats, of fresh pairs),
-        distinct (fraction of samples), length (tokens per sample), train_loss.
+        distinct (fraction of samples), length (tokens per sample), train_loss; with several sampling seeds also reference_reward
+        and standard errors over these seeds.
         Raises EvaluationFailed: diverged, collapsed, unsupported_loss, bad_data; KeyError for an unknown rung.
         """
         chosen, own = self.rungs[rung], self.options
@@ -157,16 +159,16 @@ class SentimentTask:
 def _rungs(options: Options) -> dict[str, Rung]:
     full = options.full_steps
     short = min(options.short_steps, full)
+
+    def seconds(steps: int) -> float:
+        return round(SECONDS_BESIDE * options.sampling_seeds + SECONDS_PER_STEP * steps, 2)
+
     rungs = (
-        Rung("short", short, _seconds(short), note="the whole schedule in fewer steps"),
-        Rung("full", full, _seconds(full), note="the whole training"),
-        Rung("held_out", full, _seconds(full), held_out=True, note="the whole training; fresh prompts, another judge"),
+        Rung("short", short, seconds(short), note="the whole schedule in fewer steps"),
+        Rung("full", full, seconds(full), note="the whole training"),
+        Rung("held_out", full, seconds(full), held_out=True, note="the whole training; fresh prompts, another judge"),
     )
     return {rung.name: rung for rung in rungs}
-
-
-def _seconds(steps: int) -> float:
-    return round(SECONDS_BESIDE + SECONDS_PER_STEP * steps, 2)
 
 
 @cache

@@ -19,6 +19,14 @@ from fitness.score import EvaluationFailed, bad_data
 from fitness.training.trainer import GraphDPOTrainer
 
 Answers = list[list[int]]  # token ids, including the end token if it was sampled
+DRAW = 998_244_353  # apart in the seeds of two draws; a prime, so that no draw of a seed is one of a seed near it
+
+
+def shown(prompt: Any) -> str:
+    """A raw prompt as plain text: a string unchanged, a conversation turn by turn."""
+    if isinstance(prompt, str):
+        return prompt
+    return "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in prompt)
 
 
 @dataclass(frozen=True)
@@ -42,11 +50,11 @@ class Trained:
             yield model
 
 
-def policy_answers(trained: Trained, sampling: Sampling) -> Answers:
-    """One answer of the trained policy to each test prompt; the same list on every rank."""
+def policy_answers(trained: Trained, sampling: Sampling, draw: int = 0) -> Answers:
+    """One answer of the trained policy to each test prompt; the same list on every rank. Each `draw` has its own sampling seed."""
     trained.trainer.model.eval()
     with _whole(trained.trainer) as model:
-        return _answers(model, trained, sampling)
+        return _answers(model, trained, sampling, draw)
 
 
 def check_sampling() -> None:
@@ -58,14 +66,14 @@ def check_sampling() -> None:
         )
 
 
-def reference_answers(trained: Trained, sampling: Sampling) -> Answers:
-    """One answer of the untrained model to each test prompt; the same list on every rank."""
+def reference_answers(trained: Trained, sampling: Sampling, draw: int = 0) -> Answers:
+    """One answer of the untrained model to each test prompt, with the noise of `policy_answers`; the same list on every rank."""
     # With an adapter, the reference uses the policy's own weights, which may be sharded.
     adapted = is_peft_model(trained.trainer.model)
     whole: AbstractContextManager[Any] = _whole(trained.trainer) if adapted else nullcontext()
     with whole, trained.reference() as model:
         model.eval()
-        return _answers(model, trained, sampling)
+        return _answers(model, trained, sampling, draw)
 
 
 def divergence(trained: Trained, sampling: Sampling, answers: Answers) -> tuple[list[float], dict[str, float]]:
@@ -121,13 +129,13 @@ def _prompts(trained: Trained, sampling: Sampling) -> list[list[int]]:
     return [ids[-room:] or [end if first is None else first] for ids in trained.test["prompt_ids"]]
 
 
-def _answers(model: Any, trained: Trained, sampling: Sampling) -> Answers:
+def _answers(model: Any, trained: Trained, sampling: Sampling, draw: int) -> Answers:
     accelerator = trained.trainer.accelerator
     prompts = list(enumerate(_prompts(trained, sampling)))[accelerator.process_index :: accelerator.num_processes]
     mine = [
         (index, answer)
         for batch in _batches(prompts, sampling.batch)
-        for index, answer in zip((i for i, _ in batch), _generate(model, trained, sampling, batch), strict=True)
+        for index, answer in zip((i for i, _ in batch), _generate(model, trained, sampling, batch, draw), strict=True)
     ]
     return [answer for _, answer in sorted(gather_object(mine))]
 
@@ -137,7 +145,9 @@ def _batches(prompts: Sequence[tuple[int, list[int]]], size: int) -> Iterator[Se
         yield prompts[start : start + size]
 
 
-def _generate(model: Any, trained: Trained, sampling: Sampling, batch: Sequence[tuple[int, list[int]]]) -> Answers:
+def _generate(
+    model: Any, trained: Trained, sampling: Sampling, batch: Sequence[tuple[int, list[int]]], draw: int
+) -> Answers:
     prompts = [ids for _, ids in batch]
     width = max(map(len, prompts))
     pad, end = trained.tokenizer.pad_token_id, trained.tokenizer.eos_token_id
@@ -145,7 +155,7 @@ def _generate(model: Any, trained: Trained, sampling: Sampling, batch: Sequence[
     ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=device)
     attended = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
     ends = {end, *_as_list(model.generation_config.eos_token_id)}
-    torch.manual_seed(trained.seed * 1_000_003 + batch[0][0])  # the same noise for every candidate
+    torch.manual_seed(trained.seed * 1_000_003 + batch[0][0] + draw * DRAW)  # the same noise for every candidate
     with torch.no_grad(), trained.trainer.accelerator.autocast():
         written = model.generate(
             input_ids=ids,

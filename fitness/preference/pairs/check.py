@@ -71,12 +71,19 @@ class PairCheck:
         """The text of tokens, special tokens included."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
-    def question(self, tokens: Tokens) -> str:
-        """A digest of the rendered prompt; "" if the prompt is blank or has unknown tokens."""
+    def kept_apart(self, tokens: Tokens) -> str:
+        """A digest of what may not be in two parts: the rendered prompt, or the pair in either order (fitness.split_by).
+
+        "" if it may: if it has unknown tokens, or if the prompt, which is all that is compared, is blank.
+        """
         asked = tokens.asked
-        if self._is_blank(asked) or self._unknown in asked:
+        if self.options.split_by == "pair":
+            whole = [asked, *sorted([tokens.chosen, tokens.rejected])]
+        else:
+            whole = [] if self._is_blank(asked) else [asked]
+        if not whole or any(self._unknown in part for part in whole):
             return ""
-        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(whole if len(whole) > 1 else asked).encode()).hexdigest()[:16]
 
     def _left_out(self, row: Row, tokens: Tokens) -> str | None:
         """The rule by which a pair is left out, if any."""

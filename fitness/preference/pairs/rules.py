@@ -53,6 +53,11 @@ RULES = {
         "a prompt that occurs in another part, once rendered and tokenised",
         "write a prompt in the same way in all of its pairs",
     ),
+    "pair in two parts": PairRule(
+        PairOutcome.LEFT_OUT,
+        "a pair that occurs in another part, once rendered and tokenised",
+        "leave out copies of pairs",
+    ),
     "not rendered": PairRule(
         PairOutcome.REFUSED,
         "the chat template cannot render these conversations",

@@ -21,7 +21,7 @@ from fitness.training.batches import TOKEN_COLUMNS
 from sandbox.verdicts.visible import visible
 
 PROMPT_COLUMN = "prompt_json"  # the raw prompt as JSON, for judges
-WORKING = (FOUND, QUESTION) = ("found", "question")
+WORKING = (FOUND, APART) = ("found", "kept_apart")
 """Temporary columns, removed from the parts."""
 TEST_PARTS = ("search", "held_out")
 WORTH_NOTING = 0.01
@@ -123,26 +123,27 @@ def look(pairs: Pairs, check: PairCheck) -> Seen:
         | {c: Value("string") for c in (PROMPT_COLUMN, *WORKING)}
     )
     parts, left_out, found = {}, Counter[str](), dict[str, list[tuple[str, str]]]()
-    asked_elsewhere: set[str] = set()
-    for name in ("held_out", "search", "train"):  # a prompt in two parts stays in the first of these
+    elsewhere: set[str] = set()
+    in_two = "pair in two parts" if check.options.split_by == "pair" else "in two parts"
+    for name in ("held_out", "search", "train"):  # a prompt or pair in two parts stays in the first of these
         part = pairs.parts[name]
         looked = part.map(
             _seen, fn_kwargs={"check": check}, remove_columns=part.column_names, features=features,
             load_from_cache_file=False, desc=f"Tokenizing {name}",
         )  # fmt: skip
-        kept, asked = [], list(looked[QUESTION])
+        kept, apart = [], list(looked[APART])
         for number, (text, prompt) in enumerate(zip(looked[FOUND], looked[PROMPT_COLUMN], strict=True)):
             rules: dict[str, str] = json.loads(text)
             out = next((rule for rule in rules if RULES[rule].outcome is PairOutcome.LEFT_OUT), None)
-            if out is None and asked[number] in asked_elsewhere:
-                out = "in two parts"
+            if out is None and apart[number] in elsewhere:
+                out = in_two
             if out:
                 left_out[out] += 1
                 continue
             kept.append(number)
             for rule, example in rules.items():
                 found.setdefault(rule, []).append((example, prompt))
-        asked_elsewhere |= {asked[number] for number in kept} - {""}
+        elsewhere |= {apart[number] for number in kept} - {""}
         looked = looked.remove_columns(list(WORKING))
         parts[name] = looked if len(kept) == len(looked) else looked.select(kept)
     total = sum(map(len, parts.values()))
@@ -161,7 +162,7 @@ def look(pairs: Pairs, check: PairCheck) -> Seen:
 def _seen(row: Row, check: PairCheck) -> dict[str, Any]:
     tokens, found = check(row)
     ids = dict(zip(TOKEN_COLUMNS, (tokens.prompt, tokens.chosen, tokens.rejected), strict=True))
-    columns = {PROMPT_COLUMN: json.dumps(row["prompt"]), FOUND: json.dumps(found), QUESTION: check.question(tokens)}
+    columns = {PROMPT_COLUMN: json.dumps(row["prompt"]), FOUND: json.dumps(found), APART: check.kept_apart(tokens)}
     return ids | columns
 
 

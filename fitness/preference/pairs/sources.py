@@ -22,13 +22,14 @@ from fitness.chat.costs import Usage
 from fitness.preference.options import LEAST_PART, LEAST_TEST_PAIRS, Options
 from fitness.preference.pairs.reading.files import Source, kind, table_source
 from fitness.preference.pairs.reading.folders import local_source
-from fitness.preference.pairs.reading.parting import drawn, parted, without_prompts_of
+from fitness.preference.pairs.reading.parting import BY_PAIR, SplitBy, drawn, parted, without_those_of
 from fitness.preference.pairs.reading.rows import Split, cut_texts, read_split
 from fitness.preference.pairs.reading.table import table
 from fitness.score import EvaluationFailed, FailureReason, bad_data
 
 __all__ = ["Faults", "Pairs", "drawn", "load_pairs", "loading"]
-SHARED = "the prompt of a test pair"
+SHARED = {"prompt": "the prompt of a test pair", "pair": "the prompt and the completions of a test pair"}
+"""Why a training pair is left out, by fitness.split_by."""
 
 
 @dataclass(frozen=True)
@@ -115,14 +116,14 @@ def load_pairs(options: Options) -> Pairs:
     if len({split.conversational for split in splits}) > 1:
         raise bad_data("one split holds strings and the other conversations", "give both in the same form")
     implicit = any(split.is_implicit for split in splits)
-    train, shared = table(splits[0]), 0
+    train, shared, by = table(splits[0]), 0, options.split_by
     if options.test_split is None:
         test_count = max(LEAST_TEST_PAIRS, round(options.test_fraction * len(train)))
-        train, test = parted(train, len(train) - test_count, "train and test", implicit)
+        train, test = parted(train, len(train) - test_count, "train and test", implicit, by)
     else:
         test = table(splits[1])
         before = len(train)
-        train = without_prompts_of(test, train, implicit)
+        train = without_those_of(test, train, implicit, by)
         shared = before - len(train)
     if len(test) < LEAST_TEST_PAIRS:
         raise bad_data(
@@ -130,33 +131,47 @@ def load_pairs(options: Options) -> Pairs:
             "give more data, or another fitness.test_split",
         )
     if len(train) < options.batch_size:
-        besides = f" ({shared} more have the prompt of a test pair)" if shared else ""
+        besides = f" ({shared} more have {SHARED[by]})" if shared else ""
         raise bad_data(
             f"{options.data!r} leaves {len(train)} training pairs{besides}, less than one fitness.batch_size of "
             f"{options.batch_size}",
-            "give more data or a smaller fitness.batch_size" + (", or another fitness.test_split" if shared else ""),
+            "give more data or a smaller fitness.batch_size"
+            + (f", or another fitness.test_split, or {BY_PAIR}" if shared else ""),
         )
     if options.train_pool:
         train = drawn(train, options.train_pool, "train pool")
     if options.test_pool:
         test = drawn(test, options.test_pool, "test pool")
-    search, held_out = parted(test, len(test) // 2, "search and held out", implicit)
+    search, held_out = parted(test, len(test) // 2, "search and held out", implicit, by)
     pairs = Pairs(
         train,
         search,
         held_out,
         splits[0].conversational,
-        sum((split.left_out for split in splits), Counter({SHARED: shared})),
+        sum((split.left_out for split in splits), Counter({SHARED[by]: shared})),
         tuple(dict.fromkeys(column for split in splits for column in split.unread)),
-        tuple(remark for split in splits for remark in split.remarks),
+        (*(remark for split in splits for remark in split.remarks), *_on_split(train, test, by)),
     )
     for name in ("search", "held_out"):
         if (left := len(pairs.parts[name])) < LEAST_PART:
             raise bad_data(
                 f"frequent test prompts leave {left} test pairs for {name}, at least {LEAST_PART} are needed",
-                "give test pairs with more prompts: no prompt is in two parts",
+                f"give test pairs with more prompts: no prompt is in two parts; or {BY_PAIR}",
             )
     return pairs
+
+
+def _on_split(train: Dataset, test: Dataset, by: SplitBy) -> tuple[str, ...]:
+    """What a split by pair means for the test pairs; nothing for a split by prompt."""
+    if by == "prompt":
+        return ()
+    trained = {json.dumps(prompt) for prompt in train["prompt"][:]}
+    prompts = [json.dumps(prompt) for prompt in test["prompt"][:]]
+    return (
+        f"The parts are split by pair (fitness.split_by): {sum(prompt in trained for prompt in prompts)} of {len(prompts)} test "
+        f"pairs have the prompt of a training pair. There are {len(set(prompts))} different test prompts; pairs of one prompt "
+        "count as one group in statistics.",
+    )
 
 
 def _split(options: Options, name: str) -> Split:

@@ -9,7 +9,7 @@ import pytest
 from archive.query import Reader
 from archive.records import RunRow, Usage
 from archive.store import Archive
-from evo.baselines.measure import _JudgeBudget
+from evo.baselines.trainings import JudgeBudget
 from evo.campaign.backlog import open_steps
 from evo.campaign.training import TaskUnusable
 from evo.config.schema import BudgetConfig, parse_config
@@ -150,7 +150,7 @@ def test_the_table_of_baselines_stops_its_judge_at_the_budget_and_repeats_nothin
     info = task_info(config.task, config.fitness)
     archive.score_evaluation(training(archive), 0.5, judged=Usage(100, 10))
     with Reader.open(archive.path) as reader:
-        judge_budget = _JudgeBudget(config, info, "short", reader)
+        judge_budget = JudgeBudget(config, info, "short", reader)
         with judge_budget.reserved(Job(1, "short", 1)):
             with judge_budget.reserved(Job(1, "short", 0)):
                 pass  # it is there already

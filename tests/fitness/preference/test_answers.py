@@ -6,6 +6,7 @@ import math
 import shutil
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 import torch
 from accelerate import PartialState
 from tokenizers.processors import TemplateProcessing
-from transformers import AutoTokenizer, GenerationConfig
+from transformers import AutoTokenizer, GenerationConfig, LlamaForSequenceClassification
 from transformers.integrations import deepspeed
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -31,16 +32,20 @@ from test_preference import (
     reward_model,
     save_model,
     save_pairs,
+    save_tokenizer,
     shared,
+    tiny_config,
 )
 
 from fitness.chat import asker
 from fitness.preference.evaluation.answers import Trained, divergence, policy_answers, reference_answers
 from fitness.preference.evaluation.evaluators import Metrics, PairScores, RewardEvaluator
+from fitness.preference.evaluation.reward_model import RewardModel
 from fitness.preference.judge import judge
 from fitness.preference.judge.judge import Judge
 from fitness.preference.options import JudgeEvaluation, RewardModelEvaluation, Sampling
 from fitness.score import EvaluationFailed, FailureReason
+from fitness.task import TaskError, check_task, make_task
 from fitness.training import trainer
 from sandbox.known import graph
 
@@ -182,10 +187,11 @@ def test_a_chat_reward_model_reads_one_beginning_token(shared, reward_model, tmp
     for template, expected in ((None, ["<unk>", "w1", "good"]), ("<unk> " + CHAT_TEMPLATE, None)):
         tokenizer.chat_template = template
         tokenizer.save_pretrained(folder)
-        evaluator = RewardEvaluator(RewardModelEvaluation(by="reward_model", model=str(folder)))
+        by = RewardModelEvaluation(by="reward_model", model=str(folder))
+        evaluator = RewardEvaluator(by, rewarder := RewardModel(by))
         evaluator.prepare(PartialState(cpu=True))
         read = []
-        evaluator.model.register_forward_pre_hook(
+        rewarder.model.register_forward_pre_hook(
             lambda module, args, kwargs, read=read: read.append(kwargs["input_ids"]), with_kwargs=True
         )
         accelerator = type("Alone", (), {"process_index": 0, "num_processes": 1})
@@ -198,6 +204,70 @@ def test_a_chat_reward_model_reads_one_beginning_token(shared, reward_model, tmp
             turns = [{"role": "user", "content": "w1"}, {"role": "assistant", "content": "good"}]
             expected = tokenizer.convert_ids_to_tokens(tokenizer.apply_chat_template(turns)["input_ids"])
         assert tokenizer.convert_ids_to_tokens(read[0][0]) == expected
+
+
+# --- several sampling seeds, probabilities, VADER ---
+
+
+def by_class(shared: Path, **changes: Any) -> dict[str, Any]:
+    folder = shared / "two classes"
+    if not folder.exists():
+        save_tokenizer(folder)
+        torch.manual_seed(5)
+        LlamaForSequenceClassification(tiny_config(num_labels=2)).save_pretrained(folder)
+    sampling = {"prompts": 12, "max_new_tokens": 8, "batch": 5, "temperature": 1.0}
+    return {"by": "reward_model", "model": str(folder), "label": 1} | sampling | changes
+
+
+def test_each_sampling_seed_writes_other_answers_and_metrics_are_their_means(options, shared):
+    evaluation = by_class(shared, kl_weight=0.1)
+    once = prepared(options(evaluation=evaluation)).score_seed(graph("dpo"), "full", 0)
+    thrice = prepared(options(evaluation=evaluation, sampling_seeds=3)).score_seed(graph("dpo"), "full", 0)
+    assert not any(name.endswith("_sampling_error") for name in once.metrics)
+    metrics = thrice.metrics
+    assert metrics["reward"] != once.metrics["reward"]
+    assert metrics["reward_sampling_error"] > 0 < metrics["kl_per_token_sampling_error"]
+    assert thrice.fitness == pytest.approx(metrics["reward"] - 0.1 * metrics["kl_per_sequence"])
+    assert len(thrice.items.values) == len(once.items.values), "items are test prompts, not answers"
+
+
+def test_the_reward_of_a_class_is_its_probability_or_the_logarithm(options, shared):
+    of = {
+        kind: prepared(options(evaluation=by_class(shared, reward=kind)))
+        .score_seed(graph("dpo"), "full", 0)
+        .items.values
+        for kind in ("probability", "log_probability")
+    }
+    assert [math.log(value) for value in of["probability"]] == pytest.approx(of["log_probability"], abs=1e-5)
+
+
+def test_a_probability_needs_a_class():
+    with pytest.raises(ValueError, match="probability needs label"):
+        RewardModelEvaluation(by="reward_model", model="m", reward="probability")
+
+
+def test_sampling_seeds_without_sampled_answers_are_refused(options):
+    with pytest.raises(TaskError, match="sampling_seeds above 1 needs an evaluation by reward_model or vader"):
+        make_task("preference", options(sampling_seeds=2))
+
+
+VADER = {"by": "vader", "prompts": 12, "max_new_tokens": 8, "temperature": 1.0}
+
+
+@pytest.mark.skipif(find_spec("vaderSentiment") is None, reason="needs vaderSentiment (the extra vader)")
+def test_vader_rewards_what_sounds_good(options):
+    """Of the tiny model's words it knows good and bad."""
+    task = prepared(options(evaluation=VADER, **LEARN))
+    metrics = task.score_seed(graph("dpo"), "full", 0).metrics
+    assert metrics["reward"] > metrics["reference_reward"] + 0.05
+    assert -1 <= metrics["reference_reward"] <= 1
+
+
+@pytest.mark.skipif(find_spec("vaderSentiment") is not None, reason="the package is installed")
+def test_without_its_package_vader_is_refused_with_the_command_that_installs_it(options):
+    with pytest.raises(TaskError, match=r"needs vaderSentiment, not installed here; run: pip install 'evopo\[vader\]'"):
+        check_task("preference", options(evaluation=VADER))
+    assert "pip install 'evopo[vader]'" in refused(options(evaluation=VADER))
 
 
 # --- judge ---

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from fitness.sentiment.collapse import refuse_collapsed
+from fitness.sentiment.options import Options
 from fitness.sentiment.reviews import PolarityClassifier, lexicon_reward, prompts, vocabulary, write_reviews
-from fitness.sentiment.runner import SentimentRunner, _next_word, _refuse_collapsed
-from fitness.sentiment.task import DATA, SentimentTask
+from fitness.sentiment.runner import SentimentRunner, _next_word
+from fitness.sentiment.task import DATA, SentimentTask, info
 from fitness.task import EvaluationFailed, FailureReason, make_task
 from fitness.training.curves import CurveRecorder
 from sandbox import known
@@ -216,7 +218,7 @@ def test_a_policy_that_repeats_itself_has_collapsed(small):
     policy.model.norm.weight.mul_(100.0)  # as good as no sampling noise: one review for every prompt
     _, metrics = small._runner._measure(policy, small._runner._evaluation_set(0, False))
     with pytest.raises(EvaluationFailed, match=r"of the samples are distinct, below 10\.0%") as caught:
-        _refuse_collapsed(metrics, small.options)
+        refuse_collapsed(metrics, small.options)
     assert caught.value.reason is FailureReason.COLLAPSED
 
 
@@ -342,3 +344,21 @@ def test_the_margins_of_the_training_pairs_are_those_of_the_trained_policy(small
 def test_a_training_that_changes_nothing_leaves_all_margins_at_zero(small):
     margins = small.pair_margins(known.graph("dpo"), "short", 3, learning_rate=1e-30)
     assert max(map(abs, margins)) < 1e-4
+
+
+# --- several sampling seeds ---
+
+
+def test_a_policy_that_writes_several_times_has_errors_and_a_reference_beside_it(small):
+    several = make_task("sentiment", SMALL | {"sampling_seeds": 3})
+    once, thrice = (task.score_seed(known.graph("dpo"), "full", 5) for task in (small, several))
+    assert not {"reference_reward", "reward_sampling_error"} & once.metrics.keys()
+    assert thrice.metrics["reward"] != once.metrics["reward"]
+    assert thrice.metrics["reward_sampling_error"] > 0 < thrice.metrics["kl_per_token_sampling_error"]
+    assert thrice.metrics["reward"] > thrice.metrics["reference_reward"]
+    assert len(thrice.items.values) == len(once.items.values)
+
+
+def test_one_sampling_seed_is_the_fitness_of_older_runs():
+    assert "sampling_seeds" not in info(Options()).identity["options"]
+    assert info(Options(sampling_seeds=2)).identity["options"]["sampling_seeds"] == 2

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fitness.preference.pairs.reading.indexed import BOTH, NUMBER, indexed, numbered
 from fitness.preference.pairs.reading.listing import listed
 from fitness.preference.pairs.reading.prompts import first_role, holds_prompt
 from fitness.score import EvaluationFailed, bad_data
@@ -37,13 +38,9 @@ WORSE = ("rejected_", "dispreferred_", "worse_")
 """Prefixes that turn the name of the chosen column into the rejected one's: `messages` and `rejected_messages`."""
 ANSWERED_TWICE = ("messages", "rejected_response")
 """A conversation with the chosen answer, and a text with the rejected answer."""
-NUMBERS = (("0", "1"), ("1", "2"), ("a", "b"), ("A", "B"))
-"""Ends of the names of two answers if another column says which one is better."""
-ANSWERS = re.compile(
-    r"response|answer|output|completion|conversation|summary|reply|generation|candidate|text", re.IGNORECASE
-)
 
 TWO = "write the better one as chosen and the other one as rejected, e.g. with datasets.map"
+BY_NUMBER = "or name the column with the number of the better one, if there is one: fitness.columns={preferred: ...}"
 SEVERAL = "write one row for each pair, the better one as chosen and the other one as rejected"
 KNOWN: tuple[tuple[set[str], str, str], ...] = (
     ({"human_ref_A", "human_ref_B"}, "two responses, and in `labels` which one is better", TWO),
@@ -52,7 +49,7 @@ KNOWN: tuple[tuple[set[str], str, str], ...] = (
     ({"info", "summaries", "choice"}, "two summaries, and in `choice` which one is better", TWO),
     ({"answers"}, "several answers with ranks or scores", SEVERAL),
     ({"completions"}, "several completions with ratings", SEVERAL),
-    ({"responses"}, "several responses", SEVERAL),
+    ({"responses"}, "several responses", f"{SEVERAL}, {BY_NUMBER}"),
     ({"choices"}, "several choices", SEVERAL),
     ({"completion", "label"}, "unpaired completions with labels", "a preference loss needs pairs: give such data"),
     ({"response", "helpfulness"}, "single responses with ratings", SEVERAL),
@@ -70,7 +67,11 @@ KNOWN: tuple[tuple[set[str], str, str], ...] = (
 
 @dataclass(frozen=True)
 class Columns:
-    """The data's column names by our names, and the columns that are not read."""
+    """The data's column names by our names, and the columns that are not read.
+
+    Of two responses with the number of the chosen one, `chosen` and `rejected` are the responses in the order of their numbers, and
+    `preferred` is the number (`indexed`).
+    """
 
     read: Mapping[str, str]
     unread: tuple[str, ...]
@@ -106,6 +107,14 @@ def choose(columns: Sequence[str], sample: Sequence[Mapping[str, Any]], wanted: 
             )
     read = {name: name for name in READ if name in columns} | {n: c for n, c in wanted.items() if c is not None}
     read = {name: column for name, column in read.items() if wanted.get(name, column) is not None}
+    by_number = indexed(columns, wanted)
+    read = {name: column for name, column in read.items() if name != BOTH} | by_number
+    if NUMBER in wanted and not by_number:
+        raise bad_data(
+            f"fitness.columns names {wanted[NUMBER]!r} as the number of the chosen response, and the data has no two responses, "
+            f"only {listed(columns, None)}",
+            f"name a column that holds both, fitness.columns={_mapping({**wanted, BOTH: '...'})}",
+        )
     if any(name not in read for name in REQUIRED):
         raise _missing(columns, sample, read, wanted)
     unread = tuple(column for column in columns if column not in read.values())
@@ -120,11 +129,13 @@ def choose(columns: Sequence[str], sample: Sequence[Mapping[str, Any]], wanted: 
 
 def looked_at(columns: Sequence[str], wanted: Mapping[str, str | None]) -> list[str]:
     """The columns to include in a sample: all that may have to be read."""
-    pairs = {column for pair in _pairs(columns) for column in pair}
+    pairs = {column for pair in _pairs(columns) for column in pair} | {*indexed(columns, wanted).values()}
     return [c for c in columns if c in READ or c in wanted.values() or c in pairs or _is_prompt(c) or _is_system(c)]
 
 
 def _prompt_is_inside(sample: Sequence[Mapping[str, Any]], read: Mapping[str, str]) -> bool:
+    if NUMBER in read:
+        return False
     rows = [(row.get(read["chosen"]), row.get(read["rejected"])) for row in sample]
     whole = [holds_prompt(chosen, rejected) for chosen, rejected in rows if chosen and rejected]
     return bool(whole) and all(whole)
@@ -203,9 +214,12 @@ def _missing(
     for needed, held, remedy in KNOWN:
         if needed <= set(columns):
             return bad_data(f"{problem}; it holds {held}", remedy)
-    for first, second in _numbered(columns):
+    for first, second in numbered(columns):
         both = f"{_quoted(first)} and {_quoted(second)}"
-        return bad_data(f"{problem}; it holds two responses, {both}, and in another column which one is better", TWO)
+        return bad_data(
+            f"{problem}; it holds two responses, {both}, and in another column which one is better",
+            f"{TWO}, {BY_NUMBER}",
+        )
     return bad_data(
         problem,
         "name the columns in fitness.columns={chosen: ..., rejected: ...}, or rename them to chosen and rejected (and prompt)",
@@ -228,12 +242,6 @@ def _pairs(columns: Sequence[str]) -> list[tuple[str, str]]:
                     found.append((column, other))
     found += [(column, worse + column) for column in columns for worse in WORSE if worse + column in columns]
     return found + [ANSWERED_TWICE] * (set(ANSWERED_TWICE) <= set(columns))
-
-
-def _numbered(columns: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of answer columns whose names differ in a number or letter at the end."""
-    ends = [(column, column[:-1] + second) for first, second in NUMBERS for column in columns if column.endswith(first)]
-    return [(column, other) for column, other in ends if other in columns and ANSWERS.search(column)]
 
 
 def _mapping(names: Mapping[str, str | None]) -> str:

@@ -3,12 +3,14 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any, TypeVar
 
-from fitness.preference.pairs.reading.columns import Columns, choose, looked_at
+from fitness.preference.pairs.reading.columns import REQUIRED, Columns, choose, looked_at
 from fitness.preference.pairs.reading.files import Source
+from fitness.preference.pairs.reading.indexed import NUMBER, ordered, responses
 from fitness.preference.pairs.reading.prompts import (
     NO_ANSWER,
     NO_PROMPT,
@@ -114,7 +116,7 @@ def _opened(source: Source, wanted: Mapping[str, str | None], name: str) -> tupl
     if source.columns is not None:
         sample = list(islice(source.rows(looked_at(source.columns, wanted)), SAMPLE))
         columns = choose(source.columns, sample, wanted)
-        return columns, source.rows(list(columns.read.values()))
+        return columns, source.rows(list(dict.fromkeys(columns.read.values())))
     rows = source.rows()
     sample = list(islice(rows, SAMPLE))
     if not sample:
@@ -155,9 +157,8 @@ class _Unreadable(Exception):
 
 def _pair(row: Row, columns: Columns) -> Row | str:
     """The row's pair, or the reason why it is left out. Raises _Unreadable."""
-    prompt, chosen, rejected, system = (
-        _held(row, columns, name, read) for name in ("prompt", "chosen", "rejected", "system")
-    )
+    prompt, system = (_held(row, columns, name, read) for name in ("prompt", "system"))
+    chosen, rejected = _completions(row, columns)
     if "prompt" in columns.read and prompt is None:
         raise _Unreadable(columns.read["prompt"], form(None), NO_NULLS)
     if chosen is None or rejected is None:
@@ -179,9 +180,31 @@ def _pair(row: Row, columns: Columns) -> Row | str:
     return made
 
 
+def _completions(row: Row, columns: Columns) -> tuple[Value, Value]:
+    """The chosen and the rejected completion, as they are stored or by the number of the chosen one."""
+    if NUMBER not in columns.read:
+        chosen, rejected = (_held(row, columns, side, read) for side in REQUIRED)
+        return chosen, rejected
+    with _blaming(columns, "chosen"):
+        stored = responses(row, columns.read)
+    both: dict[str, Value] = {}
+    for side, (end, value) in zip(REQUIRED, stored.items(), strict=True):
+        with _blaming(columns, side):
+            both[end] = read(value)
+    with _blaming(columns, NUMBER):
+        return ordered(both, columns.of(row, NUMBER))
+
+
 def _held(row: Row, columns: Columns, name: str, reader: Callable[[Any], Held]) -> Held:
-    try:
+    with _blaming(columns, name):
         return reader(columns.of(row, name))
+
+
+@contextmanager
+def _blaming(columns: Columns, name: str) -> Iterator[None]:
+    """Convert a Misfit to _Unreadable with the column that the data has for our name."""
+    try:
+        yield
     except Misfit as misfit:
         raise _Unreadable(columns.read[name], str(misfit), misfit.remedy) from None
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evo.baselines.frontier import PAPER_BETAS, Point, area, frontier, robustness
+from analysis.benchmarks.frontier import PAPER_BETAS, Point, area, frontier, robustness
 
 POINTS = (Point(1.0, 0.2, 1.0), Point(2.0, 0.5, 0.5), Point(3.0, 0.4, 0.2), Point(5.0, 0.9, 0.1))
 numbers = st.floats(0, 50, allow_nan=False)

@@ -46,15 +46,15 @@ def frontier(points: Iterable[Point]) -> tuple[Point, ...]:
     return tuple(kept)
 
 
-def area(points: Iterable[Point], kl_limit: float) -> float:
+def area(points: Iterable[Point], kl_limit: float, reference: float = 0.0) -> float:
     """Mean over KL from 0 to `kl_limit` of the highest reward reached at that KL or below.
 
-    The reward of the reference is 0. The frontier is a step function: rewards between the points were not measured. Raises
-    ValueError for a limit that is not positive.
+    `reference` is the reward of the reference, at KL 0. The frontier is a step function: rewards between the points were not
+    measured. Raises ValueError for a limit that is not positive.
     """
     if not kl_limit > 0:
         raise ValueError(f"kl_limit must be positive, got {kl_limit}")
-    total, at, level = 0.0, 0.0, 0.0
+    total, at, level = 0.0, 0.0, reference
     for point in frontier(points):
         kl = min(max(point.kl, 0.0), kl_limit)
         total += level * (kl - at)
