@@ -16,9 +16,11 @@ from evo.config.prompt_settings import PromptConfig  # noqa: E402
 from evo.config.proposer_settings import LLMConfig, ProposerConfig  # noqa: E402
 from evo.config.study_settings import SimplifySettings, TuneSettings  # noqa: E402
 from evo.evaluate.settings import JudgeOptions  # noqa: E402
+from fitness.benchmarks.alpaca_eval.options import AlpacaEvalOptions  # noqa: E402
 from fitness.benchmarks.generation.generator import GenerationOptions  # noqa: E402
 from fitness.benchmarks.imdb.options import ImdbOptions  # noqa: E402
 from fitness.benchmarks.mt_bench import options as mt_bench  # noqa: E402
+from fitness.benchmarks.tldr.options import TldrOptions  # noqa: E402
 from fitness.classification import options as classification  # noqa: E402
 from fitness.preference import options as preference_options  # noqa: E402
 from fitness.schedule.settings import LadderSettings  # noqa: E402
@@ -37,6 +39,7 @@ PAGES: dict[str, Sections] = {
     },
     "docs/imdb.md": {"imdb": ImdbOptions},
     "docs/mt-bench.md": {"mt-bench": mt_bench.Options},
+    "docs/win-rates.md": {"alpaca-eval": AlpacaEvalOptions, "tldr": TldrOptions},
     "docs/evaluate.md": {"judge": JudgeOptions, "generation": GenerationOptions},
     "docs/configuration.md": {
         "Top level": config.Config,

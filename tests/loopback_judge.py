@@ -102,11 +102,19 @@ def ranked_token(opinions: Sequence[float]) -> Answer:
 
 
 _BRACKETED = r"[\[<]\|?The Start of Assistant{}(?:'s| the)[^\]>]*[\]>]\s*(?P<text>.*?)\s*[\[<]\|?The End of Assistant"
+_STRING = r'"{}": "(?P<text>(?:[^"\\]|\\.)*)"'
 FORMS: tuple[Form, ...] = (
+    Form(
+        "alpaca-eval and tldr",
+        re.compile("model_identifier"),
+        re.compile(_STRING.format("output")),
+        ranked_token,
+        question=re.compile(_STRING.format("(?:instruction|post)")),
+    ),
     Form("mt-bench pair", re.compile(r"\[\[C\]\]"), re.compile(_BRACKETED.format(" [AB]"), re.S | re.I), letter),
     Form("mt-bench single", re.compile(r"\[\[\w+\]\]"), re.compile(_BRACKETED.format("(?: A)?"), re.S | re.I), rating),
 )
-"""Forms of the prompts of MT-Bench. Other benchmarks' tests give theirs with `forms`."""
+"""Forms of the prompts of MT-Bench, AlpacaEval and TL;DR. Other benchmarks' tests give theirs with `forms`."""
 
 _GOOD = re.compile(r"\b(?:good|great|best|love\w*|excellent|wonderful|enjoy\w*|right|correct|clear)\b", re.I)
 _BAD = re.compile(r"\b(?:bad|worst|hate\w*|awful|terrible|boring|wrong|poor|dull)\b", re.I)

@@ -11,18 +11,20 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fitness.benchmarks.alpaca_eval.files import GAMED_COLUMNS
-from fitness.benchmarks.protocol import BenchmarkError
+from fitness.benchmarks.alpaca_eval.benchmark import AlpacaEval
+from fitness.benchmarks.alpaca_eval.files import GAMED_COLUMNS, gamed_file
+from fitness.benchmarks.protocol import Benchmark, BenchmarkError
 from sandbox.verdicts.visible import visible
 
 TIMEOUT = 600.0
 """Longest time of the program, in seconds; it imports pandas, scikit-learn and the package."""
 INSTALL = "install it there with `pip install alpaca_eval patsy`, or name another environment's Python"
 
+LOOK = "from importlib.metadata import version; version('alpaca_eval'), version('patsy')"
 PROGRAM = """
 import json, sys
 from importlib.metadata import version
@@ -47,6 +49,36 @@ class PackageRates:
     length_controlled: float
 
 
+def package_faults(benchmark: Benchmark) -> list[str]:
+    """What is wrong with the environment that AlpacaEval's options name, before long work; empty without one."""
+    if not isinstance(benchmark, AlpacaEval) or benchmark.settings.python is None:
+        return []
+    try:
+        _run(benchmark.settings.python, "-c", LOOK)
+    except BenchmarkError as error:
+        return [str(error)]
+    return []
+
+
+def package_lines(benchmark: Benchmark, files: Sequence[Path]) -> Iterator[str]:
+    """A line with the package's rates for each file of annotations; none if the options name no environment.
+
+    Raises BenchmarkError.
+    """
+    if not isinstance(benchmark, AlpacaEval) or benchmark.settings.python is None:
+        return
+    settings = benchmark.settings
+    gamed = None if settings.gamed is None else gamed_file(settings.gamed, "alpaca-eval.gamed")
+    form = "length_controlled_minimal" if gamed is None else "length_controlled_v1"
+    for path in files:
+        if path.name.startswith("annotations-"):
+            found = package_rates(benchmark.settings.python, path, form, gamed)
+            yield (
+                f"alpaca_eval {visible(found.version)} on {path.name}: win rate {found.win_rate:.2f} %, length-controlled "
+                f"{found.length_controlled:.2f} %"
+            )
+
+
 def package_rates(python: Path, annotations: Path, form: str, gamed: Path | None = None) -> PackageRates:
     """The package's win rates of a file of annotations (`analysis.benchmarks.alpaca_eval.write`).
 
@@ -56,7 +88,7 @@ def package_rates(python: Path, annotations: Path, form: str, gamed: Path | None
     with tempfile.TemporaryDirectory() as folder:
         if gamed is None:
             gamed = _placeholder(Path(folder), len(json.loads(annotations.read_text(encoding="utf-8"))))
-        told = _run(python, annotations, gamed, form)
+        told = _run(python, "-c", PROGRAM, str(annotations), str(gamed), form)
     try:
         report = json.loads(told.splitlines()[-1])
         found = report["found"]
@@ -67,9 +99,10 @@ def package_rates(python: Path, annotations: Path, form: str, gamed: Path | None
         ) from None
 
 
-def _run(python: Path, annotations: Path, gamed: Path, form: str) -> str:
+def _run(python: Path, *arguments: str) -> str:
+    """What the program printed. Raises BenchmarkError."""
     environment: Mapping[str, str] = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    command = [str(python), "-c", PROGRAM, str(annotations), str(gamed), form]
+    command = [str(python), *arguments]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT, env=environment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from archive.records import EventKind
 from archive.spending import Spending
 from evo.config.rundir import RunDirError, existing_run
 
+Questions = Mapping[str, tuple[str, ...]]
 FORMS = (".csv", ".html", ".json")
 """Forms of a file with results."""
 PAGE = """<!doctype html>
@@ -139,12 +140,20 @@ def check_target(out: Path) -> None:
 
 
 def write_pictures(reader: Reader, folder: Path) -> list[Path]:
-    """Draw the picture of each benchmark that has one, and write files for other programs. Returns the files."""
+    """Draw the picture of each benchmark that has one. Returns the files."""
+    found = ((outcome, folder / f"{outcome.benchmark}.svg") for outcome in outcomes(reader))
+    return [path for outcome, path in found if draw(outcome.benchmark, outcome.rows, path)]
+
+
+def write_others(reader: Reader, folder: Path, questions: Mapping[str, Questions]) -> list[Path]:
+    """Write files for other programs, in a folder for each benchmark that has some. Returns the files.
+
+    `questions`: by benchmark, the texts of its questions' turns by id.
+    """
     written = []
     for outcome in outcomes(reader):
-        path = folder / f"{outcome.benchmark}.svg"
-        written += [path] if draw(outcome.benchmark, outcome.rows, path) else []
-        written += write_files(outcome.benchmark, outcome.rows, folder)
+        rows = replace(outcome.rows, questions=questions.get(outcome.benchmark, {}))
+        written += write_files(outcome.benchmark, rows, folder / outcome.benchmark)
     return written
 
 

@@ -20,11 +20,12 @@ from evo.baselines.compared_losses import ComparedLoss
 from evo.baselines.trainings import candidate_of
 from evo.campaign.training import recorded
 from evo.config.rundir import RunDir, open_run
+from evo.evaluate.alpaca_package import package_faults, package_lines
 from evo.evaluate.answers import Answers, Wanted, wanted_of
 from evo.evaluate.judging import Judging, Purse, prompt_hashes, settle_open_requests
 from evo.evaluate.policies import Policies, Recipe, recipes
 from evo.evaluate.requests import requests_of, worst_cost
-from evo.evaluate.results import results_text, write_pictures
+from evo.evaluate.results import results_text, write_others, write_pictures
 from evo.evaluate.settings import Settings
 from evo.evaluate.studies import SavedPolicy, Study, StudyRun
 from evo.evaluate.subjects import Subjects
@@ -73,6 +74,7 @@ def work_of(subjects: Subjects, settings: Settings, names: Sequence[str]) -> Wor
     benchmarks, studies = settings.judged(names), settings.studies(names)
     wanted = {name: wanted_of(b, b.questions(), settings.generation) for name, b in benchmarks.items()}
     faults = [Fault("", line) for line in generator.faults(settings.generation)]
+    faults += [Fault("alpaca-eval.python", line) for b in benchmarks.values() for line in package_faults(b)]
     endpoint = None
     if benchmarks and settings.judge is None:
         faults.append(
@@ -136,14 +138,26 @@ def run_evaluation(work: Work, path: Path, say: Say) -> None:
         archive.event(EventKind.FINISHED, {"reason": "everything is evaluated"})
         say("")
         say(results_text(reader))
-        if note := missing_pictures_note():
-            say(note)
-            return
-        try:
-            for file in write_pictures(reader, path):
-                say(f"Wrote {file}")
-        except MissingExtra as error:
-            say(str(error))
+        _write_files(work, reader, path, say)
+
+
+def _write_files(work: Work, reader: Reader, path: Path, say: Say) -> None:
+    """Files for other programs, and pictures."""
+    questions = {name: {one.question.id: one.question.turns for one in wanted} for name, wanted in work.wanted.items()}
+    others = write_others(reader, path, questions)
+    for file in others:
+        say(f"Wrote {file}")
+    for benchmark in work.benchmarks.values():
+        for line in package_lines(benchmark, others):
+            say(line)
+    if note := missing_pictures_note():
+        say(note)
+        return
+    try:
+        for file in write_pictures(reader, path):
+            say(f"Wrote {file}")
+    except MissingExtra as error:
+        say(str(error))
 
 
 def rehearse(work: Work, path: Path, say: Say) -> None:

@@ -73,13 +73,18 @@ def joined(instructions: Sequence[Output], outputs: Sequence[Output], key: str, 
     ]
 
 
+def gamed_file(name: str, key: str) -> Path:
+    """The file of gamed baselines on this disk, fetched from the hub if it is not there. Raises BenchmarkError."""
+    path = Path(name).expanduser()
+    return path if path.exists() else hub_file(name, key, GAMED_FILE)
+
+
 def read_gamed(name: str, key: str, instructions: int) -> list[dict[str, float]]:
     """Facts of each instruction: its difficulty, and preference and length of the gamed baselines. Raises BenchmarkError.
 
     Keys: `difficulty`, `gamed preference N`, `gamed length N`. A preference is that for the gamed output, in [0, 1].
     """
-    path = Path(name).expanduser()
-    path = path if path.exists() else hub_file(name, key, GAMED_FILE)
+    path = gamed_file(name, key)
     try:
         reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
         columns = reader.fieldnames or ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from fitness.benchmarks.comparing import ComparingOptions
-from fitness.preference.options import Name
+from fitness.preference.options import LocalPath, Name
 
 
 class AlpacaEvalOptions(ComparingOptions):
@@ -25,3 +25,7 @@ class AlpacaEvalOptions(ComparingOptions):
         "on the hub; null: without the difficulty of instructions",
     )
     max_new_tokens: int = Field(1024, ge=1, description="longest answer, tokens")
+    python: LocalPath | None = Field(
+        None,
+        description="Python of an environment with the package alpaca_eval, which then computes the rates too; null: without it",
+    )
