@@ -29,14 +29,6 @@ _VERDICT = (
 )
 
 
-def own_template(form: Form) -> Template:
-    """evopo's prompt for a form."""
-    return Template(_instructions(form), "\n\n".join(_parts(form)))
-
-
-OWN = {form: own_template(form) for form in FORMS}
-
-
 def _instructions(form: Form) -> str:
     two_turns = form.turn == 2
     answers = "the answers are" if form.pair else "the answer is"
@@ -79,3 +71,7 @@ def _marked(name: str, text: str) -> str:
 def _conversation(name: str, speaker: str, answer: str) -> str:
     turns = [f"### User:\n{{question_{n}}}\n\n### {speaker}:\n{{{answer}_{n}}}" for n in (1, 2)]
     return "\n\n".join([f"<|The Start of {name}|>", *turns, f"<|The End of {name}|>"])
+
+
+OWN = {form: Template(_instructions(form), "\n\n".join(_parts(form))) for form in FORMS}
+"""evopo's prompt of each form."""
