@@ -132,6 +132,26 @@ def row_of(reader: Reader, candidate: CandidateRow, loss: ComparedLoss, wanted: 
     )
 
 
+def is_measured(reader: Reader, candidate: CandidateRow, loss: ComparedLoss, wanted: Design) -> bool:
+    """Whether no training of this loss is due: each has ended, or the sandbox refused the loss."""
+    if reader.verdict(candidate.id) is None:
+        return False
+    if refusal(reader, candidate):
+        return True
+    ended = {
+        (e.seed, e.beta)
+        for e in reader.evaluations(candidate.id)
+        if e.rung == wanted.rung and e.finished_event is not None
+    }
+    arms = wanted.arms(loss.graph)
+    if len(arms) > 1:
+        if not ended >= {(seed, beta) for beta in arms for seed in wanted.tuning_seeds}:
+            return False
+        beta = row_of(reader, candidate, loss, wanted).beta
+        return beta is None or ended >= {(seed, beta) for seed in wanted.seeds}
+    return ended >= {(seed, arms[0]) for seed in wanted.seeds}
+
+
 def refusal(reader: Reader, candidate: CandidateRow) -> str:
     """`refused: SBX103, ...`, the rules that refused a loss; empty if it is accepted or not vetted yet."""
     verdict = reader.verdict(candidate.id)

@@ -17,9 +17,9 @@ from archive.query import Reader
 from archive.records import EventKind
 from archive.store import Archive
 from evo.baselines.compared_losses import ComparedLoss
-from evo.baselines.design import Design, Row, row_of, rows
+from evo.baselines.design import Design, Row, is_measured, row_of, rows
 from evo.baselines.table import table
-from evo.baselines.trainings import trainings
+from evo.baselines.trainings import candidate_of, trainings
 from evo.campaign.training import recorded
 from evo.config.rundir import open_run
 from evo.config.schema import Config
@@ -34,10 +34,18 @@ from fitness.workers.pool import WorkerPool
 
 @ended_by_signals()
 def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str], None]) -> list[Row]:
-    """Run the trainings of the design that the archive in `path` does not have, print the table and return its rows.
+    """Measure the design in `path`, print the table and return its rows. Raises as `measure`."""
+    wanted, done = measure(config, wanted, path, say)
+    say("")
+    say(table(done, task_info(config.task, config.fitness), wanted))
+    return done
 
-    Raises TaskError if the archive holds another loss under the same name, TaskUnusable if the task's model or data cannot be used;
-    RunDirError, ArchiveError.
+
+def measure(config: Config, wanted: Design, path: Path, say: Callable[[str], None]) -> tuple[Design, list[Row]]:
+    """Run the trainings of the design that the archive in `path` does not have.
+
+    Returns the design with the seeds that were used, and its rows. Raises TaskError if the archive holds another loss under the
+    same name, TaskUnusable if the task's model or data cannot be used; RunDirError, ArchiveError.
     """
     info = task_info(config.task, config.fitness)
     require_training()
@@ -67,10 +75,7 @@ def run_baselines(config: Config, wanted: Design, path: Path, say: Callable[[str
         archive.event(EventKind.FINAL, {"rung": wanted.rung, "seeds": wanted.seeds})
         asyncio.run(interruptible(_measure(config, info, wanted, archive, reader, workers, say)))
         archive.event(EventKind.FINISHED, {"reason": "all baselines are measured"})
-        done = rows(reader, wanted)
-        say("")
-        say(table(done, info, wanted))
-        return done
+        return wanted, rows(reader, wanted)
 
 
 def _with_recorded_seeds(wanted: Design, reader: Reader) -> Design:
@@ -84,9 +89,12 @@ async def _measure(
     say: Callable[[str], None],
 ) -> None:  # fmt: skip
     """Tune and measure all losses. Raises TaskUnusable; trainings in progress then stay unfinished in the archive."""
+    candidates = {loss.name: candidate_of(archive, reader, loss) for loss in wanted.losses}
+    if all(is_measured(reader, candidates[loss.name], loss, wanted) for loss in wanted.losses):
+        return  # without starting workers
     async with trainings(config, info, wanted.losses, wanted.rung, archive, reader, workers, say) as trained:
 
-        async def measure(loss: ComparedLoss) -> None:
+        async def measure_one(loss: ComparedLoss) -> None:
             candidate, name = trained.candidates[loss.name], loss.name
             arms = wanted.arms(loss.graph)
             if len(arms) > 1:
@@ -101,4 +109,4 @@ async def _measure(
             at = "" if row.beta is None else f" at beta {row.beta:g}"
             say(f"{name}{at}: " + (f"{fmean(values):.4f}" if values else row.failed))
 
-        await trained.each(measure)
+        await trained.each(measure_one)

@@ -17,6 +17,7 @@ from evo.cli.landscape import landscape
 from evo.cli.paper import paper
 from evo.cli.steering import STEERING
 from evo.cli.suggestions import Given, ways_on
+from evo.cli.transfer import transfer
 from evo.config.new_run import settled
 from evo.config.rundir import RunDirError, default_directory, existing_run
 from evo.config.schema import ConfigError, load_config
@@ -34,7 +35,7 @@ def main() -> None:
     """Evolutionary search for preference losses, with a language model or without one."""
 
 
-for command in (compare, autopsy, evaluate, landscape, paper, *STEERING):
+for command in (compare, autopsy, evaluate, landscape, paper, transfer, *STEERING):
     main.add_command(command)
 
 

@@ -1,17 +1,19 @@
-"""Runner of the classification task: items, networks, training and measurement (imports torch)."""
+"""Runner of the classification task: training and measurement of a network (imports torch)."""
 
-import importlib.util
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fitness.classification import cifar10
+from fitness.classification.digits import load_digits
+from fitness.classification.examples import Examples
+from fitness.classification.images import Normalised, augmented
+from fitness.classification.networks.registry import CLASSES
 from fitness.classification.options import Options
 from fitness.score import EvaluationFailed, ItemScores, SeedResult
 from fitness.task import Rung
@@ -19,27 +21,7 @@ from fitness.training.curves import CurveRecorder, thinned
 from sandbox.execute.interpreter import compile_loss
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from sandbox.graph.loss_graph import VerifiedGraph
-
-TEST_FRACTION = 0.4
-"""Fraction of the digits kept for the held-out rung; CIFAR-10 has its own test items."""
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Inputs, shape (items, ...), and their classes, shape (items,)."""
-
-    inputs: Tensor
-    classes: Tensor
-
-    def __len__(self) -> int:
-        return len(self.classes)
-
-    def take(self, index: Tensor) -> "Examples":
-        """The items at these indices."""
-        return Examples(self.inputs[index], self.classes[index])
 
 
 class ClassificationRunner:
@@ -48,8 +30,9 @@ class ClassificationRunner:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.search_items, self.test_items = _load(options, self.device)
-        self.class_count = int(self.search_items.classes.max()) + 1
+        loaded = load_digits() if options.dataset == "digits" else cifar10.load_cifar10(options.folder)
+        self.search_items, self.test_items = loaded.search.to(self.device), loaded.test.to(self.device)
+        self.notes = loaded.notes
         if options.train_items >= len(self.search_items):
             raise EvaluationFailed(
                 "bad_data",
@@ -68,9 +51,9 @@ class ClassificationRunner:
         if rung.held_out:
             judged, numbers = self.test_items, torch.arange(len(self.test_items))
         labels = self._flip(train.classes, generator)
-        network, watch = self._network(rung, generator), CurveRecorder()
-        loss = compile_loss(graph)
-        with watch.kept_on_failure():
+        loss, watch = compile_loss(graph), CurveRecorder()
+        with self._seeded(generator), watch.kept_on_failure():
+            network = self._network(rung)
             last = self._train(network, loss, train.inputs, labels, rung.steps, learning_rate, generator, watch)
             correct, metrics = self._judge(network, judged, train, labels)
         metrics["train_loss"] = last
@@ -88,7 +71,7 @@ class ClassificationRunner:
         self, network: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], inputs: Tensor, labels: Tensor, steps: int,
         learning_rate: float, generator: torch.Generator, watch: CurveRecorder,
     ) -> float:  # fmt: skip
-        optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-2)
+        optimiser = self._optimiser(network, learning_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps))
         )
@@ -101,7 +84,8 @@ class ClassificationRunner:
                 places = torch.randperm(len(labels), generator=generator).to(self.device)
                 batches = [b for b in places.split(self.options.batch_size) if len(b) > 1]
             batch = batches.pop(0)
-            logits = network(inputs[batch])
+            taken = inputs[batch]
+            logits = network(augmented(taken, generator) if self.options.augment else taken)
             losses = loss(logits, labels[batch])
             if losses.shape != batch.shape:
                 raise EvaluationFailed(
@@ -143,92 +127,33 @@ class ClassificationRunner:
 
     def _flip(self, classes: Tensor, generator: torch.Generator) -> Tensor:
         flipped = torch.rand(len(classes), generator=generator).to(self.device) < self.options.label_noise
-        shift = torch.randint(1, self.class_count, (len(classes),), generator=generator).to(self.device)
-        return torch.where(flipped, (classes + shift) % self.class_count, classes)
+        shift = torch.randint(1, CLASSES, (len(classes),), generator=generator).to(self.device)
+        return torch.where(flipped, (classes + shift) % CLASSES, classes)
 
-    def _network(self, rung: Rung, generator: torch.Generator) -> nn.Module:
-        """The network of the search or of the held-out rung, with initial weights that depend on the seed alone."""
+    def _optimiser(self, network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+        decay = self.options.weight_decay
+        if self.options.optimiser == "sgd":
+            momentum = self.options.momentum
+            return torch.optim.SGD(network.parameters(), lr=learning_rate, momentum=momentum, weight_decay=decay)
+        return torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=decay)
+
+    def _network(self, rung: Rung) -> nn.Module:
+        """The untrained network of the search or of the held-out rung."""
+        chosen = self.options.held_out if rung.held_out else self.options.searched
+        network = chosen.untrained(self.options.hidden)
+        if self.options.dataset == "cifar10":
+            network = nn.Sequential(Normalised(cifar10.MEAN, cifar10.DEVIATION), network)
+        return network.to(self.device)
+
+    @contextmanager
+    def _seeded(self, generator: torch.Generator) -> Iterator[None]:
+        """Within the block, torch's global generator depends on the seed alone: initial weights and dropout come from it."""
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
-            shape = self.search_items.inputs.shape[1:]
-            if len(shape) == 3:
-                network: nn.Module = _resnet("resnet34" if rung.held_out else "resnet18", self.class_count)
-            else:
-                depth = 2 if rung.held_out else 1
-                network = _perceptron(int(shape[0]), self.options.hidden, depth, self.class_count)
-        return network.to(self.device)
+            yield
 
 
 def _margin(logits: Tensor, labels: Tensor) -> float:
     """Mean over the batch of the label's logit minus the highest other logit."""
     own = labels[:, None]
     return float((logits.gather(1, own) - logits.scatter(1, own, -math.inf).amax(1, keepdim=True)).mean())
-
-
-def _perceptron(inputs: int, width: int, depth: int, classes: int) -> nn.Module:
-    layers: list[nn.Module] = []
-    for _ in range(depth):
-        layers += [nn.Linear(inputs, width), nn.ReLU()]
-        inputs = width
-    return nn.Sequential(*layers, nn.Linear(inputs, classes))
-
-
-def _resnet(name: str, classes: int) -> nn.Module:
-    """A residual network for 32 x 32 images: a 3 x 3 stem without pooling (He et al. 2016, section 4.2)."""
-    import torchvision
-
-    network: nn.Module = getattr(torchvision.models, name)(num_classes=classes)
-    network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
-    network.maxpool = nn.Identity()
-    return network
-
-
-def _load(options: Options, device: torch.device) -> tuple[Examples, Examples]:
-    """Examples for the search, and examples for the held-out rung."""
-    return _digits(device) if options.dataset == "digits" else _cifar10(Path(options.data_dir), device)
-
-
-def _digits(device: torch.device) -> tuple[Examples, Examples]:
-    table = _digits_table()  # a row for each item: its 64 pixels from 0 to 16, then its class
-    items = Examples(
-        torch.tensor(table[:, :-1] / 16.0, dtype=torch.float32), torch.tensor(table[:, -1], dtype=torch.int64)
-    )
-    order = torch.randperm(len(items), generator=torch.Generator().manual_seed(0))
-    held_out = int(TEST_FRACTION * len(items))
-    parts = items.take(order[held_out:]), items.take(order[:held_out])
-    return Examples(parts[0].inputs.to(device), parts[0].classes.to(device)), Examples(
-        parts[1].inputs.to(device), parts[1].classes.to(device)
-    )
-
-
-def _digits_table() -> "NDArray[np.float64]":
-    """The digits from scikit-learn's data file, without importing scikit-learn: that takes longer than a short training."""
-    found = importlib.util.find_spec("sklearn")
-    if found is None or not found.submodule_search_locations:
-        raise EvaluationFailed("bad_data", "the digits come with scikit-learn: pip install 'evopo[train]'")
-    return np.loadtxt(Path(found.submodule_search_locations[0], "datasets", "data", "digits.csv.gz"), delimiter=",")
-
-
-def _cifar10(folder: Path, device: torch.device) -> tuple[Examples, Examples]:
-    try:
-        import torchvision
-    except ImportError:
-        raise EvaluationFailed("bad_data", "cifar10 needs torchvision: pip install torchvision") from None
-    except RuntimeError as error:  # its operators were built for another torch
-        raise EvaluationFailed("bad_data", f"torchvision does not fit this torch, install its build: {error}") from None
-    try:
-        parts = [torchvision.datasets.CIFAR10(str(folder), train=train, download=False) for train in (True, False)]
-    except RuntimeError:
-        raise EvaluationFailed(
-            "bad_data",
-            f"no CIFAR-10 files in {folder}; put torchvision's cifar-10-batches-py there, or set fitness.data_dir",
-        ) from None
-    mean, deviation = 0.473, 0.251  # over all pixels of the training images
-    search, test = (
-        Examples(
-            ((torch.tensor(p.data, dtype=torch.float32).permute(0, 3, 1, 2) / 255.0 - mean) / deviation).to(device),
-            torch.tensor(p.targets, dtype=torch.int64).to(device),
-        )
-        for p in parts
-    )
-    return search, test

@@ -2,7 +2,7 @@
 
 After the first case study of Lu et al. 2024 (section 3): a discovered loss is trained on CIFAR-10 and then transferred to other
 networks. By default the data are scikit-learn's digits with flipped labels, and the network is a small multilayer perceptron:
-half a second of CPU time per training. With torchvision and its CIFAR-10 files, `dataset: cifar10` trains a residual network.
+half a second of CPU time per training. `dataset: cifar10` trains a residual network on a copy of CIFAR-10, as in the paper.
 
     fitness = accuracy on clean labels of items that were not trained on
 
@@ -12,8 +12,9 @@ network (the paper's transfer) and measures on items that the search never used.
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from fitness.classification import cifar10
 from fitness.classification.options import Options
 from fitness.task.protocol import EvaluationFailed, Rung, SeedResult, TaskError, TaskInfo, TaskOptions
 
@@ -25,7 +26,8 @@ NAME = "classification"
 CONTRACT = "classification"
 METRIC = "accuracy on clean labels, fraction of the items judged"
 
-# Estimated seconds per optimiser step and per training besides, on one CPU core of 2020 (digits) or one data-centre GPU (cifar10).
+# Estimated seconds per optimiser step of the usual network, and per training besides: on one CPU core of 2020 (digits), or on one
+# data-centre GPU (cifar10).
 SECONDS = {"digits": (0.0012, 0.1), "cifar10": (0.03, 5.0)}
 
 DEVIATION = 0.011
@@ -44,7 +46,7 @@ def info(options: TaskOptions) -> TaskInfo:
         metric=METRIC,
         shown={"cross_entropy": "cross-entropy (nats)"},
         rungs=_rungs(options),
-        identified=lambda: {"task": NAME, "options": options.model_dump()},
+        identified=lambda: _identity(options),
         learning_rate=options.learning_rate,
         deviation=DEVIATION if options == Options() else None,
         items_error=ITEMS_ERROR if options == Options() else None,
@@ -52,13 +54,25 @@ def info(options: TaskOptions) -> TaskInfo:
     )
 
 
+def _identity(options: Options) -> dict[str, Any]:
+    """Options, and for CIFAR-10 the contents of its files instead of their folder."""
+    own = options.identifying()
+    if options.dataset == "digits":
+        return {"task": NAME, "options": own}
+    del own["data_dir"]
+    return {"task": NAME, "options": own, "data": cifar10.digest(options.folder)}
+
+
 def check(options: TaskOptions) -> None:
-    """Raises TaskError if the package that provides the data is not installed."""
+    """Raises TaskError if the data is missing or cannot be read."""
     assert isinstance(options, Options)
     if options.dataset == "digits" and find_spec("sklearn") is None:
         raise TaskError("the digits come with scikit-learn, not installed here; run: pip install 'evopo[train]'")
-    if options.dataset == "cifar10" and find_spec("torchvision") is None:
-        raise TaskError("fitness.dataset=cifar10 needs torchvision, not installed here; run: pip install torchvision")
+    if options.dataset == "cifar10":
+        try:
+            cifar10.files_in(options.folder)
+        except EvaluationFailed as failure:
+            raise TaskError(f"fitness.data_dir: {failure.detail}") from None
 
 
 def make(options: TaskOptions) -> "ClassificationTask":
@@ -77,6 +91,7 @@ class ClassificationTask:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.rungs: Mapping[str, Rung] = _rungs(options)
+        self.notes: tuple[str, ...] = ()
         self._runner: ClassificationRunner | None = None
 
     def prepare(self) -> None:
@@ -85,6 +100,7 @@ class ClassificationTask:
 
         if self._runner is None:
             self._runner = ClassificationRunner(self.options)
+            self.notes = self._runner.notes
 
     def score_seed(
         self,
@@ -110,21 +126,24 @@ class ClassificationTask:
 
 
 def _facts(options: Options) -> dict[str, str]:
-    model = f"a perceptron, hidden width {options.hidden}"
     data = "scikit-learn's digits, 8 x 8 grey values, 10 classes"
     if options.dataset == "cifar10":
-        model, data = "a residual network", "CIFAR-10, 32 x 32 colours, 10 classes"
+        data = "CIFAR-10, 32 x 32 colours, 10 classes"
+    network = options.searched
+    noise = f"{100 * options.label_noise:g} % of the training labels are replaced by another class"
+    optimiser = "AdamW" if options.optimiser == "adamw" else f"SGD, momentum {options.momentum:g}"
     short = min(options.short_epochs, options.epochs) * options.steps_per_epoch
-    return {
-        "model": model,
+    facts = {
+        "model": network.words + f", hidden width {options.hidden * network.width}" * (network.width > 0),
         "data": f"{data}; {options.train_items} training items",
-        "label noise": f"{100 * options.label_noise:g} % of the training labels are replaced by another class",
+        "label noise": noise if options.label_noise else "none",
         "training": (
             f"{options.epochs * options.steps_per_epoch} optimiser steps (passes over the items: {options.epochs}, batches of "
             f"{options.batch_size} items); a first selection uses {short} steps"
         ),
-        "optimiser": f"AdamW, peak learning rate {options.learning_rate:g}, cosine to zero",
+        "optimiser": f"{optimiser}, peak learning rate {options.learning_rate:g}, cosine to zero",
     }
+    return facts | ({"augmentation": "random crops after padding by 4, mirror images"} if options.augment else {})
 
 
 def _rungs(options: Options) -> dict[str, Rung]:
@@ -133,7 +152,8 @@ def _rungs(options: Options) -> dict[str, Rung]:
     full = options.epochs * options.steps_per_epoch
 
     def rung(name: str, steps: int, note: str, held_out: bool = False) -> Rung:
-        return Rung(name, steps, round(beside + per_step * steps, 2), held_out=held_out, note=note)
+        cost = (options.held_out if held_out else options.searched).cost
+        return Rung(name, steps, round(beside + cost * per_step * steps, 2), held_out=held_out, note=note)
 
     rungs = (
         rung("short", short, "the whole schedule in fewer passes"),

@@ -59,6 +59,11 @@ READING = {
         ["landscape", "DIR#1"], ["landscape", "DIR#7"], ["landscape", STEERING.replace("\0", "")],
         ["landscape", "DIR/loss.py"], ["landscape", "dpo", "--pairs", "DIR/gone"],
     ],
+    "transfer": [
+        ["transfer", "DIR", "--setting", "a"], ["transfer", "DIR#7", "--setting", "a"], ["transfer", "DIR#1", "--setting", "a"],
+        ["transfer", STEERING.replace("\0", ""), "--setting", "a"], ["transfer", "DIR/loss.py", "--setting", "a"],
+        ["transfer", "--setting", STEERING.replace("\0", "")],
+    ],
     "paper": [["paper", "DIR"], ["paper", "DIR", "--format", "json"], ["paper", "DIR", "DIR"], ["paper", STEERING.replace("\0", "")]],
     "compare": [["compare", "DIR"], ["compare", "DIR", STEERING.replace("\0", "")], ["compare", "DIR", "DIR"]],
     "inject": [["inject", "DIR", "DIR/loss.py"], ["inject", "DIR", STEERING.replace("\0", "")]],

@@ -1,7 +1,5 @@
 """The classification task: trainings on the digits, reproducibility, and refusals."""
 
-import sys
-
 import pytest
 
 from fitness.classification.task import ClassificationTask, Options, make
@@ -160,29 +158,8 @@ def test_too_many_training_items_are_refused():
     assert failure.value.reason is FailureReason.BAD_DATA
 
 
-def test_cifar10_without_torchvision_or_files_says_what_is_missing(tmp_path):
-    with pytest.raises(EvaluationFailed) as failure:
-        make(Options(dataset="cifar10", data_dir=str(tmp_path))).prepare()
-    assert failure.value.reason is FailureReason.BAD_DATA
-    assert "pip install torchvision" in failure.value.detail or "no CIFAR-10 files" in failure.value.detail
-
-
-def test_cifar10_without_torchvision_names_the_package(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torchvision", None)
-    with pytest.raises(EvaluationFailed, match="pip install torchvision"):
-        make(Options(dataset="cifar10")).prepare()
-
-
-def test_a_torchvision_for_another_torch_is_reported(monkeypatch, tmp_path):
-    (tmp_path / "torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
-    with pytest.raises(EvaluationFailed, match="does not fit this torch"):
-        make(Options(dataset="cifar10")).prepare()
-
-
 def test_unknown_options_and_rungs_fail_clearly():
-    with pytest.raises(TaskError, match="Known there: batch_size, data_dir, dataset"):
+    with pytest.raises(TaskError, match="Known there: augment, batch_size, data_dir, dataset"):
         make_task("classification", {"epoch": 3})
     with pytest.raises(TaskError, match="it has: short, full, held_out"):
         task_info("classification").rung("longer")
