@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The whole paper in small (`make paper`): every part on the embedded task, on a CPU, with nothing to download and nothing paid.
 
-    case study     losses of the digits on other networks (evopo transfer)
+    case study     a search for classification losses on digits, and what it found on other networks (evopo run, evopo transfer)
     search         a campaign of the built-in proposer on the embedded task (evopo run)
     baselines      the losses of the paper's tables under one tuning budget (evopo baselines)
     judgements     these losses and the campaign's finalists on mt-bench, alpaca-eval and tldr (evopo evaluate)
@@ -50,7 +50,10 @@ PAPER = tuple(name for name in LOSSES if name != PUBLIC_DPO)
 
 
 WIN_RATE = Form(
-    "win rate", re.compile(r'"model_identifier": "m"'), re.compile(r'"output": "(?P<text>(?:[^"\\]|\\.)*)"'), ranked_token
+    "win rate",
+    re.compile(r'"model_identifier": "m"'),
+    re.compile(r'"output": "(?P<text>(?:[^"\\]|\\.)*)"'),
+    ranked_token,
 )
 """The prompts of AlpacaEval and TL;DR: two answers as JSON, and the identifier of the better one as reply."""
 
@@ -73,9 +76,13 @@ def steps(folder: Path, files: Files) -> list[Step]:
         return Step(name, ("landscape", *losses, "--axis", "beta-rho", *further, "--out", at(f"{name}.svg")))
 
     return [
+        Step("case-study", ("run", "--dir", at("case-study"), *_set(
+            "task=classification", "proposer=builtin", "name=case-study", "workers=2", "budget.proposals=16",
+        ))),
         Step("transfer", (
-            "transfer", "--task", "classification", "--dir", at("transfer"), "--seeds", "6", "--workers", "2", "--known",
-            "--setting", "mlp:network=mlp", "--setting", "linear:network=linear", "--setting", "cnn:network=cnn",
+            "transfer", at("case-study"), "--known", "--task", "classification", "--dir", at("transfer"), "--seeds", "6", "--workers", "2",
+            "--setting", "mlp:held_out_network=mlp", "--setting", "deep:held_out_network=deep",
+            "--setting", "cnn:held_out_network=cnn,learning_rate=0.01",
         )),
         Step("search", ("run", "--dir", at("search"), *_set(
             "proposer=builtin", "name=paper", "workers=2", "budget.proposals=8", "ladder.finalists=2", "ladder.finalist_seeds=4",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analysis.paper.case_study import case_study_tables
 from analysis.paper.facts import imdb_table, landscape_table, search_table
 from analysis.paper.lined_up import correlations, result_tables
 from analysis.paper.sources import Given
@@ -18,6 +19,7 @@ def paper_of(given: Given, between: Number | None = None, counted: str = "") -> 
             *result_tables(given.measures),
             imdb_table(given.sweeps),
             landscape_table(between, counted),
+            *case_study_tables(given.transfers),
         ),
         correlations=tuple(correlations(given.measures)),
     )

@@ -9,14 +9,18 @@ from pathlib import Path
 
 from analysis.benchmarks.results import Rows
 from analysis.claims.headline import headline_of
+from analysis.claims.transfer import PLAN, transfer_of
 from analysis.output.encode import one_line
 from analysis.output.errors import NotComparable
+from analysis.paper.case_study import Transferred
 from analysis.paper.facts import Searched
 from analysis.paper.judged import measures_of
 from analysis.paper.tables import Measure, Source
 from analysis.paper.trained import Sweep, fitness_of
 from analysis.snapshot import Snapshot
 from analysis.wording import count
+from analysis.report.page import ARCHIVE
+from archive.disk.files import there
 from archive.query import Reader
 
 
@@ -28,26 +32,42 @@ class Given:
     measures: list[Measure] = field(default_factory=list)
     sweeps: list[Sweep] = field(default_factory=list)
     searches: list[Searched] = field(default_factory=list)
+    transfers: list[Transferred] = field(default_factory=list)
 
 
 Evaluated = Callable[[Reader], Mapping[str, Rows]]
 """The rows of an evaluation that count, by benchmark."""
 
 
-def read(archives: Mapping[str, Path], evaluated: Evaluated) -> Given:
-    """The directories by name as they were given, each with its archive. Raises NotComparable for an archive of another kind,
-    ArchiveError."""
+def read(directories: Mapping[str, Path], evaluated: Evaluated) -> Given:
+    """The directories by name as they were given. Each holds an archive or the plan of a transfer.
+
+    Raises NotComparable for an archive of another kind, AnalysisError for a transfer without results, ArchiveError.
+    """
     given = Given()
     readers = {"": _search, "baselines": _baselines, "evaluate": partial(_evaluation, evaluated)}
-    for name, archive in archives.items():
-        with Reader.open(archive) as reader, reader.consistent():
+    for name, directory in directories.items():
+        if there(directory / PLAN):
+            _transfer(directory, name, given)
+            continue
+        with Reader.open(directory / ARCHIVE) as reader, reader.consistent():
             kind = str(reader.run().identity.get("kind") or "")
             if kind not in readers:
                 raise NotComparable(
-                    f"{name} holds {one_line(kind, 40)}: expected a directory of evopo run, baselines or evaluate; leave it out"
+                    f"{name} holds {one_line(kind, 40)}: expected a directory of evopo run, baselines, evaluate or transfer; leave "
+                    "it out"
                 )
             readers[kind](reader, name, given)
     return given
+
+
+def _transfer(directory: Path, name: str, given: Given) -> None:
+    found = transfer_of(directory)
+    given.transfers.append(Transferred(name, found))
+    losses, settings = (
+        count(len(of), what) for of, what in ((found.settings[0].results, "result"), (found.settings, "setting"))
+    )
+    given.sources.append(Source(name, "evopo transfer", f"{losses} in each of {settings}"))
 
 
 def _search(reader: Reader, name: str, given: Given) -> None:
