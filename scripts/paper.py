@@ -80,8 +80,8 @@ def steps(folder: Path, files: Files) -> list[Step]:
             "task=classification", "proposer=builtin", "name=case-study", "workers=2", "budget.proposals=16",
         ))),
         Step("transfer", (
-            "transfer", at("case-study"), "--known", "--task", "classification", "--dir", at("transfer"), "--seeds", "6", "--workers", "2",
-            "--setting", "mlp:held_out_network=mlp", "--setting", "deep:held_out_network=deep",
+            "transfer", at("case-study"), "--known", "--task", "classification", "--dir", at("transfer"), "--seeds", "6",
+            "--workers", "2", "--setting", "mlp:held_out_network=mlp", "--setting", "deep:held_out_network=deep",
             "--setting", "cnn:held_out_network=cnn,learning_rate=0.01",
         )),
         Step("search", ("run", "--dir", at("search"), *_set(

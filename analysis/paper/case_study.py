@@ -11,8 +11,8 @@ from analysis.paper.tables import Cell, Heading, Number, Table
 from analysis.wording import count
 
 NOTE = (
-    "The paper searched on CIFAR-10 with a ResNet-18, and trained what it found over 100 epochs on other networks, ResNet-34, SimpleDLA "
-    "and EfficientNet-B0 among them. Its figures for them are not on this page."
+    "The paper searched on CIFAR-10 with a ResNet-18, and trained what it found over 100 epochs on other networks, ResNet-34, "
+    "SimpleDLA and EfficientNet-B0 among them. Its figures for them are not on this page."
 )
 WINNER = "the winner"
 

@@ -74,7 +74,7 @@ def landscape_table(between: Number | None, counted: str = "") -> Table:
         title=f"The optima of LRML at beta {published.OPTIMA_BETA:g} (appendix D.6)",
         headings=(Heading("LRML", ours=f"pairs of {counted}" if counted else "from its formula"),),
         rows=(*rows, ("training pairs between the two, percent", (share,))),
-        notes=("Places and values follow from the formula alone, so that ours should agree to the digits that were published.",),
+        notes=("Places and values follow from the formula alone.",),
         rows_are="what",
     )  # fmt: skip
 

@@ -40,7 +40,7 @@ def _table(benchmark: str, measures: Sequence[Measure]) -> Table:
     return Table(
         key=benchmark,
         title=TITLES[benchmark],
-        headings=tuple(Heading(column.title, ours=_origin(measure)) for column, measure in columns),
+        headings=tuple(Heading(_within(column), ours=_origin(measure)) for column, measure in columns),
         rows=tuple(
             (name, tuple(_cell(name, column, measure, evaluated) for column, measure in columns))
             for name in names
@@ -48,6 +48,11 @@ def _table(benchmark: str, measures: Sequence[Measure]) -> Table:
         ),
         notes=(NOTES[benchmark],),
     )
+
+
+def _within(column: Column) -> str:
+    """The title of a column in the table of its benchmark."""
+    return column.title.removeprefix(BENCHMARKS[column.benchmark]).removeprefix(", ") or column.unit
 
 
 def _columns(benchmark: str) -> list[Column]:
@@ -70,15 +75,11 @@ def _why(name: str, column: Column, measure: Measure | None, evaluated: set[str]
     if name == PUBLIC_DPO:
         return "a published model, not a loss: evopo evaluate --model PATH judges it"
     if measure is None:
-        run = f"evopo evaluate {name} --on {column.benchmark}"
-        return f"no given directory has {BENCHMARKS[column.benchmark]}{_against(column)}: {run}"
+        against = f" against {column.against}" if column.against else ""
+        return f"no given directory has {BENCHMARKS[column.benchmark]}{against}: evopo evaluate LOSS --on {column.benchmark}"
     if VERSIONS.get(name) in evaluated:
         return f"{VERSIONS[name]} was judged here, which is another version"
     return "this loss was not judged in that directory"
-
-
-def _against(column: Column) -> str:
-    return f" against {column.against}" if column.against else ""
 
 
 def _origin(measure: Measure | None) -> str:

@@ -17,9 +17,9 @@ from analysis.paper.facts import Searched
 from analysis.paper.judged import measures_of
 from analysis.paper.tables import Measure, Source
 from analysis.paper.trained import Sweep, fitness_of
+from analysis.report.page import ARCHIVE
 from analysis.snapshot import Snapshot
 from analysis.wording import count
-from analysis.report.page import ARCHIVE
 from archive.disk.files import there
 from archive.query import Reader
 

@@ -24,6 +24,7 @@ WHOLE = 200
 def paper_text(paper: Paper) -> str:
     """All tables for a terminal."""
     blocks = [
+        ["Each cell is published / ours; a letter stands for the reason why there is none of ours."],
         ["Given", *columns([("directory", "made by", "holds"), *source_rows(paper)])],
         *(list(_block(table)) for table in paper.tables),
         [
@@ -44,7 +45,7 @@ def source_rows(paper: Paper) -> list[tuple[str, str, str]]:
 def _block(table: Table) -> Iterator[str]:
     reasons = reasons_of(table)
     yield table.title
-    heads = [h.title + (" (published / ours)" if h.published else " (ours)") for h in table.headings]
+    heads = [h.title + ("" if h.published else " (ours alone)") for h in table.headings]
     body = [
         (one_line(name, 40), *(_both(table, i, cell, reasons) for i, cell in enumerate(cells)))
         for name, cells in table.rows

@@ -79,7 +79,7 @@ def test_every_published_figure_is_in_the_text_with_its_digits(empty):
         for figure in column.figures.values():
             assert f"{figure.value:.{column.places}f}" in text
     assert "7.900" in text and "12.81 ± 0.66" in text
-    assert "no given directory has AlpacaEval 2.0 against GPT-4: evopo evaluate dpo --on alpaca-eval" in text
+    assert "no given directory has AlpacaEval 2.0 against GPT-4: evopo evaluate LOSS --on alpaca-eval" in text
 
 
 def test_the_optima_of_lrml_are_computed_and_agree_to_five_digits(empty):
