@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from analysis.benchmarks import published
 from analysis.output.errors import AnalysisError
+from analysis.paper.sweeps import Sweep
 from analysis.paper.tables import Cell, Heading, Number, Table
-from analysis.paper.trained import Sweep
 from sandbox import known
 
 PROPOSED = 100

@@ -15,8 +15,9 @@ from analysis.output.errors import NotComparable
 from analysis.paper.case_study import Transferred
 from analysis.paper.facts import Searched
 from analysis.paper.judged import measures_of
+from analysis.paper.sweeps import Sweep, frontier_of, sweeps_of
 from analysis.paper.tables import Measure, Source
-from analysis.paper.trained import Sweep, fitness_of
+from analysis.paper.trained import fitness_of
 from analysis.report.page import ARCHIVE
 from analysis.snapshot import Snapshot
 from analysis.wording import count
@@ -91,6 +92,7 @@ def _baselines(reader: Reader, name: str, given: Given) -> None:
 def _evaluation(evaluated: Evaluated, reader: Reader, name: str, given: Given) -> None:
     found = evaluated(reader)
     for benchmark, rows in found.items():
-        given.measures += measures_of(benchmark, rows, name)
+        given.measures += [*measures_of(benchmark, rows, name), *frontier_of(rows, name)]
+        given.sweeps += sweeps_of(rows, name)
     policies = count(len(reader.policies()), "policy", "policies")
     given.sources.append(Source(name, "evopo evaluate", f"{policies} on {', '.join(found) or 'no benchmark yet'}"))

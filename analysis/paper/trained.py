@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from analysis import stats
 from analysis.final import seeds_of
 from analysis.output.encode import one_line
+from analysis.paper.sweeps import Sweep
 from analysis.paper.tables import Measure, Number
 from analysis.wording import count
 from archive.query import Reader
@@ -16,15 +16,6 @@ from sandbox import known
 
 REWARD = "reward"
 """Metric of the tasks that sample from the policy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """The reward of one loss over betas, on the seeds that chose its beta."""
-
-    source: str
-    loss: str
-    rewards: Mapping[float, Number]
 
 
 def fitness_of(reader: Reader, source: str) -> tuple[Measure, list[Sweep]]:

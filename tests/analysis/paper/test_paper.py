@@ -14,9 +14,9 @@ from analysis.paper.lined_up import correlations
 from analysis.paper.page import render
 from analysis.paper.paper import paper_of
 from analysis.paper.sources import Given
+from analysis.paper.sweeps import Sweep
 from analysis.paper.tables import Cell, Measure, Number, Source, Table
 from analysis.paper.text import mark, paper_text
-from analysis.paper.trained import Sweep
 
 pytest.importorskip("torch")
 
