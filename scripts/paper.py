@@ -14,6 +14,7 @@ is a command that continues where it was interrupted, so the same call of this s
 
     python scripts/paper.py --folder runs/paper
     python scripts/paper.py --only page
+    python scripts/paper.py --quick --folder runs/paper-quick
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from loopback_judge import FORMS, Form, LoopbackJudge, Seen, ranked_token
 from paper_data import Files, write_data
 
 from analysis.benchmarks.published import LOSSES, PUBLIC_DPO
+from analysis.paper.pictures import FIGURE_6, FIGURES_9_10, REACH
 from fitness.sentiment.reviews import BAD, BLAME, DISLIKING, GOOD, LIKING, PRAISE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,6 +61,30 @@ WIN_RATE = Form(
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """How much is trained; everything else is the same."""
+
+    proposals: int
+    """Of either search."""
+    finalist_seeds: int
+    transfer_seeds: int
+    betas: str
+    fresh_seeds: int
+    judged_seeds: int
+    settings: tuple[str, ...] = ()
+    """Of the embedded task."""
+    losses: tuple[str, ...] = PAPER
+
+
+FULL = Sizes(12, 5, 6, "0.05,0.25,0.5,1", 4, 2)
+QUICK = Sizes(
+    2, 2, 2, "0.05,0.5", 2, 1, ("fitness.pairs=32", "fitness.epochs=1", "fitness.short_steps=1", "fitness.samples=32"),
+    ("dpo", "slic", "lrml"),
+)  # fmt: skip
+"""Every part within a few minutes; its figures are noise."""
+
+
+@dataclass(frozen=True)
 class Step:
     """One command."""
 
@@ -66,7 +92,7 @@ class Step:
     arguments: tuple[str, ...]
 
 
-def steps(folder: Path, files: Files) -> list[Step]:
+def steps(folder: Path, files: Files, sizes: Sizes) -> list[Step]:
     """All commands, in order."""
 
     def at(name: str) -> str:
@@ -75,25 +101,34 @@ def steps(folder: Path, files: Files) -> list[Step]:
     def figure(name: str, losses: Sequence[str], *further: str) -> Step:
         return Step(name, ("landscape", *losses, "--axis", "beta-rho", *further, "--out", at(f"{name}.svg")))
 
+    def search(name: str, *settings: str) -> Step:
+        final = ("ladder.finalists=2", f"ladder.finalist_seeds={sizes.finalist_seeds}")
+        given = (
+            f"name={name}",
+            "proposer=builtin",
+            f"budget.proposals={sizes.proposals}",
+            "workers=2",
+            *final,
+            *settings,
+        )
+        return Step(name, ("run", "--dir", at(name), *_set(*given)))
+
     return [
-        Step("case-study", ("run", "--dir", at("case-study"), *_set(
-            "task=classification", "proposer=builtin", "name=case-study", "workers=2", "budget.proposals=16",
-        ))),
+        search("case-study", "task=classification"),
         Step("transfer", (
-            "transfer", at("case-study"), "--known", "--task", "classification", "--dir", at("transfer"), "--seeds", "6",
-            "--workers", "2", "--setting", "mlp:held_out_network=mlp", "--setting", "deep:held_out_network=deep",
-            "--setting", "cnn:held_out_network=cnn,learning_rate=0.01",
+            "transfer", at("case-study"), "--known", "--task", "classification", "--dir", at("transfer"), "--seeds",
+            str(sizes.transfer_seeds), "--workers", "2", "--setting", "mlp:held_out_network=mlp",
+            "--setting", "deep:held_out_network=deep", "--setting", "cnn:held_out_network=cnn,learning_rate=0.01",
         )),
-        Step("search", ("run", "--dir", at("search"), *_set(
-            "proposer=builtin", "name=paper", "workers=2", "budget.proposals=8", "ladder.finalists=2", "ladder.finalist_seeds=4",
-        ))),
+        search("search", *sizes.settings),
         Step("baselines", (
-            "baselines", "--task", "sentiment", "--dir", at("baselines"), "--betas", "0.05,0.25,0.5,1", "--tuning-seeds", "1",
-            "--seeds", "4", "--workers", "2", *(part for name in PAPER for part in ("--loss", name)),
+            "baselines", "--task", "sentiment", "--dir", at("baselines"), "--betas", sizes.betas, "--tuning-seeds", "1", "--seeds",
+            str(sizes.fresh_seeds), "--workers", "2", *(part for name in sizes.losses for part in ("--loss", name)),
+            *_set(*sizes.settings),
         )),
         Step("judgements", (
-            "evaluate", at("search"), *PAPER, "--on", "mt-bench", "--on", "alpaca-eval", "--on", "tldr", "--seeds", "2", "--dir",
-            at("judgements"), *_set(
+            "evaluate", at("search"), *sizes.losses, "--on", "mt-bench", "--on", "alpaca-eval", "--on", "tldr", "--seeds",
+            str(sizes.judged_seeds), "--dir", at("judgements"), *_set(
                 f"judge.base_url=http://127.0.0.1:{PORT}/v1", f"judge.model={JUDGE}", f"mt-bench.questions={files.questions}",
                 f"mt-bench.references={files.references}", f"alpaca-eval.instructions={files.instructions}",
                 f"tldr.posts={files.comparisons}", "generation.plain=true", f"generation.max_new_tokens={LONGEST}", "workers=2",
@@ -101,10 +136,10 @@ def steps(folder: Path, files: Files) -> list[Step]:
         )),
         Step("imdb", (
             "evaluate", *IMDB, "--on", "imdb", "--config", "recipes/imdb-embedded.yaml", "--seeds", "1", "--dir", at("imdb"),
-            *_set("imdb.sampling_seeds=2"),
+            *_set("imdb.sampling_seeds=2", *sizes.settings),
         )),
-        figure("figure-6", ("dpo", "slic", "lrml", "aqfl", "padll"), "--reach", "2"),
-        figure("figures-9-and-10", ("dbaql", "aql_found", "padll", "aqfl", "cell", "lrml", "pfl_found")),
+        figure("figure-6", FIGURE_6, "--reach", f"{REACH:g}"),
+        figure("figures-9-and-10", FIGURES_9_10),
         Step("page", (
             "paper", *map(at, ("search", "baselines", "judgements", "imdb", "transfer")), "--pairs", at("search"), "--out",
             at("paper.html"),
@@ -153,10 +188,13 @@ def main() -> None:
     """Runs all steps, or those that are named, and prints what each took."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("runs/paper"), help="where everything is written")
+    parser.add_argument(
+        "--quick", action="store_true", help="every part with the fewest trainings: its figures are noise"
+    )
     parser.add_argument("--only", action="append", metavar="STEP", help="only this step; may be given several times")
     options = parser.parse_args()
     folder = options.folder.resolve()
-    plan = steps(folder, write_data(folder / "data"))
+    plan = steps(folder, write_data(folder / "data"), QUICK if options.quick else FULL)
     names = [step.name for step in plan]
     if unknown := [name for name in options.only or () if name not in names]:
         parser.error(f"--only: expected one of {', '.join(names)}, got {unknown[0]!r}")
