@@ -1,7 +1,7 @@
 """The length-controlled win rate by the package alpaca_eval, in a Python environment of its own.
 
-The package pins other libraries than evopo, so it is never imported here: a program of a few lines runs under the Python that the
-user names, reads a file of annotations, and prints the rates that the package computes. Nothing is sent to a judge.
+The package brings a dozen libraries and settings of its own, so it is never imported here: a program of a few lines runs under the
+Python that the user names, reads a file of annotations, and prints the rates that the package computes. Nothing is sent to a judge.
 """
 
 from __future__ import annotations
@@ -61,21 +61,23 @@ def package_faults(benchmark: Benchmark) -> list[str]:
 
 
 def package_lines(benchmark: Benchmark, files: Sequence[Path]) -> Iterator[str]:
-    """A line with the package's rates for each file of annotations; none if the options name no environment.
-
-    Raises BenchmarkError.
-    """
+    """A line with the package's rates for each file of annotations, or why there are none; none without an environment."""
     if not isinstance(benchmark, AlpacaEval) or benchmark.settings.python is None:
         return
     settings = benchmark.settings
     gamed = None if settings.gamed is None else gamed_file(settings.gamed, "alpaca-eval.gamed")
     form = "length_controlled_minimal" if gamed is None else "length_controlled_v1"
     for path in files:
-        if path.name.startswith("annotations-"):
-            found = package_rates(benchmark.settings.python, path, form, gamed)
+        if not path.name.startswith("annotations-"):
+            continue
+        try:
+            found = package_rates(settings.python, path, form, gamed)
+        except BenchmarkError as error:  # for example without a difference of lengths
+            yield f"{path.name}: {error}"
+        else:
             yield (
-                f"alpaca_eval {visible(found.version)} on {path.name}: win rate {found.win_rate:.2f} %, length-controlled "
-                f"{found.length_controlled:.2f} %"
+                f"{path.name}: alpaca_eval {visible(found.version)}, {form}: win rate {found.win_rate:.2f} %, "
+                f"length-controlled {found.length_controlled:.2f} %"
             )
 
 
@@ -115,7 +117,10 @@ def _run(python: Path, *arguments: str) -> str:
         raise BenchmarkError(f"alpaca_eval under {python} did not end within {TIMEOUT:g} s") from None
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise BenchmarkError(f"alpaca_eval under {python} failed ({visible(said[:300])}); {INSTALL}")
+        remedy = (
+            INSTALL if "No module" in said or "NotFound" in said else "nothing was recorded, and our own rates stay"
+        )
+        raise BenchmarkError(f"alpaca_eval under {python} failed ({visible(said[:160])}); {remedy}")
     return done.stdout
 
 

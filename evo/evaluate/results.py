@@ -11,7 +11,7 @@ from typing import Any
 from analysis.benchmarks.registry import ANALYSES, draw, tables_of, write_files
 from analysis.benchmarks.results import ResultTable, Rows, csv_of, html_of, plain_of, text_of
 from analysis.output.encode import json_text, one_line
-from analysis.output.errors import ExportRefused
+from analysis.output.errors import AnalysisError, ExportRefused
 from analysis.output.files import write_whole
 from analysis.wording import count
 from archive.query import Reader
@@ -139,14 +139,20 @@ def check_target(out: Path) -> None:
         raise ExportRefused(f"--out needs a file that ends in one of {', '.join(FORMS)}, got {out}")
 
 
-def write_pictures(reader: Reader, folder: Path) -> list[Path]:
-    """Draw the picture of each benchmark that has one. Returns the files."""
-    found = ((outcome, folder / f"{outcome.benchmark}.svg") for outcome in outcomes(reader))
-    return [path for outcome, path in found if draw(outcome.benchmark, outcome.rows, path)]
+def write_pictures(reader: Reader, folder: Path) -> list[str]:
+    """Draw the picture of each benchmark that has one. Returns a line for each of them."""
+    lines = []
+    for outcome in outcomes(reader):
+        path = folder / f"{outcome.benchmark}.svg"
+        try:
+            lines += [f"Wrote {path}"] if draw(outcome.benchmark, outcome.rows, path) else []
+        except AnalysisError as error:  # too little to draw; the tables are complete
+            lines.append(f"No picture of {outcome.benchmark}: {error}")
+    return lines
 
 
 def write_others(reader: Reader, folder: Path, questions: Mapping[str, Questions]) -> list[Path]:
-    """Write files for other programs, in a folder for each benchmark that has some. Returns the files.
+    """Write files for other programs, in a folder for each benchmark that has some. Returns the files. Raises ExportRefused.
 
     `questions`: by benchmark, the texts of its questions' turns by id.
     """

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from analysis.output.errors import MissingExtra
 from analysis.wording import count, duration
 from archive.disk.files import there
 from archive.judgements import PolicyRow
@@ -142,7 +141,10 @@ def run_evaluation(work: Work, path: Path, say: Say) -> None:
 
 
 def _write_files(work: Work, reader: Reader, path: Path, say: Say) -> None:
-    """Files for other programs, and pictures."""
+    """Pictures, and files for other programs. Raises ExportRefused."""
+    note = missing_pictures_note()
+    for line in [note] if note else write_pictures(reader, path):
+        say(line)
     questions = {name: {one.question.id: one.question.turns for one in wanted} for name, wanted in work.wanted.items()}
     others = write_others(reader, path, questions)
     for file in others:
@@ -150,14 +152,6 @@ def _write_files(work: Work, reader: Reader, path: Path, say: Say) -> None:
     for benchmark in work.benchmarks.values():
         for line in package_lines(benchmark, others):
             say(line)
-    if note := missing_pictures_note():
-        say(note)
-        return
-    try:
-        for file in write_pictures(reader, path):
-            say(f"Wrote {file}")
-    except MissingExtra as error:
-        say(str(error))
 
 
 def rehearse(work: Work, path: Path, say: Say) -> None:
@@ -177,7 +171,7 @@ def rehearse(work: Work, path: Path, say: Say) -> None:
             trained = [recipe for recipe in policies.untrained(work.recipes) if recipe.graph is not None]
             seconds = len(trained) * subjects.info.rung(subjects.rung).estimated_seconds / workers_for(subjects.config)
             say(
-                f"{count(len(work.recipes), 'policy', 'policies')}: {', '.join(recipe.name for recipe in work.recipes)}"
+                f"{count(len(work.recipes), 'policy', 'policies')}: {'; '.join(recipe.name for recipe in work.recipes)}"
             )
             say(f"{count(len(trained), 'training')} left, at rung {subjects.rung}, about {duration(seconds)}")
             ids = policies.recorded()

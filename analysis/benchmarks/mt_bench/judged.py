@@ -1,4 +1,4 @@
-"""What one judge said: its judgements that count, and the losses and models that they are about."""
+"""What one judge said, and the losses and models that it is about."""
 
 from __future__ import annotations
 
@@ -24,13 +24,11 @@ Keep = Callable[[JudgementRow], bool]
 
 @dataclass(frozen=True)
 class Judged:
-    """The judgements of one judge, with the prompts that it was asked with last."""
+    """The judgements of one judge."""
 
     rows: Rows
     judge: str
     judgements: tuple[JudgementRow, ...]
-    superseded: int
-    """Number of judgements with earlier prompts, which do not count."""
 
     @cached_property
     def singles(self) -> tuple[JudgementRow, ...]:
@@ -80,24 +78,14 @@ class Judged:
         return list(found.values())
 
     def remarks(self) -> list[str]:
-        """Sentences on judgements that are in no mean."""
+        """A sentence on the replies that are in no mean, if there are any."""
         ungraded, total = sum(row.grade is None for row in self.judgements), len(self.judgements)
-        found = []
-        if ungraded:
-            found.append(
-                f"{ungraded:,} of {total:,} replies of the judge have no grade; they are counted, and in no mean."
-            )
-        if self.superseded:
-            found.append(f"{self.superseded:,} judgements with earlier prompts are left out.")
-        return found
+        if not ungraded:
+            return []
+        return [f"{ungraded:,} of {total:,} replies of the judge have no grade; they are counted, and in no mean."]
 
 
 def by_judge(rows: Rows) -> list[Judged]:
-    """The judgements by judge. Where a form of prompt was used with several texts, those with the last one count."""
-    found = []
-    for judge in dict.fromkeys(row.judge for row in rows.judgements):
-        own = [row for row in rows.judgements if row.judge == judge]
-        last = {row.form: row.prompt_hash for row in sorted(own, key=lambda row: row.id)}
-        counted = tuple(row for row in own if row.prompt_hash == last[row.form])
-        found.append(Judged(rows, judge, counted, len(own) - len(counted)))
-    return found
+    """The judgements by judge: grades of different judges are never mixed."""
+    judges = dict.fromkeys(row.judge for row in rows.judgements)
+    return [Judged(rows, judge, tuple(row for row in rows.judgements if row.judge == judge)) for judge in judges]

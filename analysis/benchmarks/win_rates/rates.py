@@ -27,6 +27,8 @@ from analysis.benchmarks.win_rates.length_control import (
 DRAWS = 200
 """Redrawn sets of questions for the errors of length-controlled rates."""
 PERCENT = 100.0
+ROUNDED = 9
+"""Decimal places: probabilities are differences of logarithms, whose rounding would show as a bias of 1e-16."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,8 @@ def _cell(values: Sequence[Mapping[str, float]], unit: float = 1.0, ungraded: in
     of_questions = [stats.mean([found[q] for found in values if q in found]) for q in questions]
     of_policies = [stats.mean(list(found.values())) for found in values]
     errors = [error for group in (of_questions, of_policies) if (error := stats.standard_error(group)) is not None]
-    error = math.hypot(*errors) * unit if len(of_questions) > 1 else None
-    return Cell(stats.mean(of_policies) * unit, error, len(questions), ungraded)
+    error = round(math.hypot(*errors) * unit, ROUNDED) if len(of_questions) > 1 else None
+    return Cell(round(stats.mean(of_policies) * unit, ROUNDED), error, len(questions), ungraded)
 
 
 def _controlled(

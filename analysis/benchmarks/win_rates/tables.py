@@ -73,4 +73,4 @@ def _table(
 
 def _published(column: Column, name: str) -> Cell:
     found = column.figures.get(name)
-    return Cell(note="no published figure") if found is None else Cell(found.value, found.error)
+    return Cell(note="not published") if found is None else Cell(found.value, found.error)

@@ -24,8 +24,8 @@ class Chats:
         """Loads the tokenizer only. Raises BenchmarkError if it cannot be loaded or has no chat template."""
         self.name = folder.name
         try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         except (OSError, ValueError, KeyError, ImportError) as error:
             text = " ".join(str(error).split())
             raise BenchmarkError(

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from transformers.utils import logging as transformers_logging
 
 from fitness.benchmarks.generation.chats import Chats, turn_by_turn
 from fitness.benchmarks.generation.generator import GenerationOptions, Written
@@ -21,6 +22,7 @@ class TransformersGenerator:
 
     def __init__(self, folder: Path, options: GenerationOptions) -> None:
         """Raises BenchmarkError if the policy cannot be loaded, or has no chat template."""
+        transformers_logging.disable_progress_bar()
         self._options = options
         self._chats = Chats(folder, options)
         gpu = torch.cuda.is_available()
@@ -33,6 +35,7 @@ class TransformersGenerator:
                 folder,
                 dtype=torch.bfloat16 if half else torch.float32,
                 trust_remote_code=False,
+                local_files_only=True,
                 output_loading_info=True,
             )
         except (OSError, ValueError, KeyError, ImportError) as error:

@@ -156,7 +156,7 @@ def test_each_answer_is_graded_once_and_the_same_command_sends_nothing(bench: An
     rows = made.reader.judgements("mt-bench")
     names = {answer.id: answer.policy_id for answer in made.reader.answers()}
     grades = {name: {row.grade for row in rows if names[row.first] == id} for id, name in enumerate(TWO, start=1)}
-    assert grades == {"dpo": {1 + 9 * 0.75}, "slic": {1 + 9 * 0.25}, "reference": {5.5}}
+    assert grades == {"dpo": {7.8}, "slic": {3.2}, "reference": {5.5}}, "1 + 9 * opinion, one decimal"
     assert {(row.judge, row.form, row.turn, row.second) for row in rows} == {("judge-1", "single", 1, None)}
     spent = made.reader.spending()
     assert spent.judge_tokens_in == sum(row.usage.tokens_in for row in rows if row.usage) > 0

@@ -59,7 +59,7 @@ def test_the_leaderboard_has_the_packages_columns_and_keeps_the_lines_of_others(
     board.write_text(f"{HEAD}\nother,12.5,1.0,minimal,900,100,700,5,805,12.7,99.5,0.5\n")
     alpaca_eval.write(rows, folder)
     assert board.read_text().splitlines()[0] == HEAD
-    other, ours = list(csv.DictReader(board.open()))
+    ours, other = list(csv.DictReader(board.open()))
     assert (other[""], other["n_wins"]) == ("other", "100")
     assert (ours[""], ours["win_rate"], ours["n_wins"], ours["n_total"]) == ("../dpo (seed 1)", "100.0", "12", "12")
     alpaca_eval.write(rows, folder)

@@ -62,6 +62,7 @@ def test_gamed_baselines_pull_the_effects_of_length_and_difficulty_and_not_the_q
     assert Sample(names, preference, longer, hard, gamed).form == "length_controlled_v1"
 
 
+@pytest.mark.filterwarnings("ignore:.*penalty")
 @pytest.mark.parametrize("form", ["length_controlled_minimal", "length_controlled_noreg", "length_controlled_v1"])
 def test_the_fit_is_that_of_scikit_learn_with_the_settings_of_the_package(form) -> None:
     """Typed from the published description: duplicated rows, L1 by liblinear, ten C, five parts, log loss of probabilities."""

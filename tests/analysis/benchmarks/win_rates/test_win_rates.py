@@ -7,12 +7,14 @@ import math
 import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from judged_rows import judged_rows
 
 from analysis.benchmarks import alpaca_eval, tldr
 from analysis.benchmarks.results import Rows, text_of
 from analysis.benchmarks.win_rates.comparisons import UNKNOWN, pairs
+from analysis.benchmarks.win_rates.length_control import Sample, length_controlled
 from archive.judgements import PolicyRow
 from fitness.benchmarks.alpaca_eval.benchmark import AlpacaEval
 from fitness.benchmarks.alpaca_eval.options import AlpacaEvalOptions
@@ -118,7 +120,7 @@ def test_each_opponent_has_a_table_of_its_own_and_the_reference_meets_the_data(b
     assert [name for name, _ in data.rows] == ["reference", "dpo"]
     assert [name for name, _ in reference.rows] == ["dpo"]
     assert cells(rows, "dpo", 1)["paper %"].value == 78.72
-    assert cells(rows, "reference")["paper %"].note == "no published figure"
+    assert cells(rows, "reference")["paper %"].note == "not published"
     assert cells(rows, "reference")["win rate %"].value < cells(rows, "dpo")["win rate %"].value
 
 
@@ -200,3 +202,32 @@ def test_the_mark_that_a_model_repeats_has_no_length(tmp_path) -> None:
     assert found["characters"].value == 50
     assert found["paper %"].value == 88.27
     assert found["length-controlled %"].value is not None
+
+
+def test_the_file_of_gamed_baselines_makes_the_form_that_the_leaderboard_has(benchmark, tmp_path) -> None:
+    rng = random.Random(4)
+    hard = [rng.gauss(0, 1) for _ in range(COUNT)]
+    gamed = [
+        (m, n, round(rng.random(), 3), round(rng.gauss(2 * m - 1, 1), 3), hard[n]) for m in (0, 1) for n in range(COUNT)
+    ]
+    path = tmp_path / "df_gamed.csv"
+    lines = [f"{m},{n},{liked},{shorter},{difficulty}" for m, n, liked, shorter, difficulty in gamed]
+    path.write_text("\n".join(["model,index,preference,std_delta_len,instruction_difficulty", *lines]))
+    rows = judged_rows(benchmark(gamed=str(path)), LONGER, judge(per_log_length=1.5))
+    (table,) = alpaca_eval.tables(rows)
+    assert any("length_controlled_v1" in note for note in table.notes)
+
+    found = pairs(rows, str)
+    ((own,),) = [judged.values() for judged in found.values()]
+    order = [int(pair.question) for pair in own]
+    # By instruction, then baseline: the order in which the facts of questions come. The file has baseline minus gamed.
+    _, _, liked, shorter, difficulty = np.array(sorted(gamed, key=lambda row: (row[1], row[0])), float).T
+    sample = Sample(
+        tuple(pair.question for pair in own),
+        np.array([pair.preference for pair in own]),
+        np.array([float(len(pair.ours) - len(pair.theirs or "")) for pair in own]),
+        np.array([hard[n] for n in order]),
+        (liked, -shorter, difficulty),
+    )
+    expected = 100 * length_controlled(sample).rate
+    assert cells(rows, "dpo")["length-controlled %"].value == pytest.approx(expected, abs=1e-6)

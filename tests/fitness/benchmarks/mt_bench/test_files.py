@@ -59,7 +59,7 @@ def test_reference_answers_in_the_published_format(tmp_path: Path) -> None:
         ),
         ([{**WRITING, "question_id": True}], "the question_id should be a number or a text, got True"),
         ([{**MATHS, "reference": "4"}], "line 1 of {}: reference should be a list of texts, got '4'"),
-        ([[1], WRITING], "line 1 of {} is not an object"),
+        ([[1], WRITING], "row 1 of {} is not an object"),
         ([WRITING, [1]], 'line 2 of {} is not an object: expected {{"question_id": 81'),
         ([], "{} has no question"),
     ],
@@ -80,7 +80,7 @@ def test_text_that_is_not_utf_8_is_named_with_its_line(tmp_path: Path) -> None:
 
 def test_broken_json_is_named_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "question.jsonl"
-    path.write_text(json.dumps(WRITING) + '\n{"question_id": 82,\n')
+    path.write_text(json.dumps(WRITING) + '\n{"question_id": 82, "turns": }\n')
     with pytest.raises(BenchmarkError, match=r"line 2 of .* is not valid JSON .*expected \{\"question_id\""):
         read_questions(str(path))
 
