@@ -69,6 +69,8 @@ class Cell:
     """One line; for example `1 seed` or `not judged`."""
     interval: Interval | None = None
     """Interval of the value with confidence 95 %; in CSV and JSON."""
+    places: int | None = None
+    """Decimals of a value without an error; None: three significant digits."""
 
 
 @dataclass(frozen=True)
@@ -147,11 +149,15 @@ def _plain(cell: Cell) -> dict[str, Any]:
 
 
 def _shown(cell: Cell) -> str:
-    number = figure(None) if cell.value is None else plus_minus(cell.value, cell.error)
+    number = figure(None) if cell.value is None else _number(cell.value, cell.error, cell.places)
     remarks = [one_line(cell.note, 60)] if cell.note else []
     if cell.ungraded:
         remarks.append(f"{cell.ungraded:,} ungraded")
     return f"{number} ({', '.join(remarks)})" if remarks else number
+
+
+def _number(value: float, error: float | None, places: int | None) -> str:
+    return plus_minus(value, error) if error or places is None else f"{value:.{places}f}"
 
 
 def _exact(value: float | None) -> str:

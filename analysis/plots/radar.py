@@ -32,7 +32,7 @@ class Line:
 def draw_radar(
     spokes: Sequence[str], landmarks: Sequence[Line], others: Sequence[Line], lowest: float, highest: float, title: str
 ) -> Figure:
-    """All lines from `lowest`, at the centre, to `highest`. Bars are one standard error to each side.
+    """All lines from `lowest`, at the centre, to `highest` or the whole number above all values. Bars are one standard error.
 
     `landmarks` (the baseline and the reference model) are drawn dark and grey, the first of `others` in colour. A line is broken
     at a spoke without a value. Raises NothingToDraw below three spokes, and MissingExtra.
@@ -41,8 +41,10 @@ def draw_radar(
         raise NothingToDraw(f"a radar picture needs three categories or more, got {len(spokes)}")
     angles = [2 * math.pi * number / len(spokes) for number in range(len(spokes))]
     with drawing():
-        figure = blank(7.4, 5.4)
-        axes = figure.add_subplot(projection="polar")
+        from matplotlib.ticker import MaxNLocator
+
+        figure = blank(7.4, 5.2)
+        axes: Any = figure.add_subplot(projection="polar")
         axes.set_theta_zero_location("N")
         axes.set_theta_direction(-1)
         axes.grid(True, axis="both", color=FAINT, linewidth=0.6)
@@ -56,9 +58,11 @@ def draw_radar(
             for angle, value, error in zip(angles, line.values, line.errors, strict=True):
                 if value is not None and error:
                     axes.errorbar(angle + shift, value, yerr=error, color=colour, elinewidth=0.8, zorder=2)
-        axes.set_ylim(lowest, highest)
-        axes.set_xticks(angles, [label_text(spoke) for spoke in spokes])
-        axes.tick_params(axis="x", pad=6)
+        axes.set_ylim(lowest, min(highest, _outermost([*landmarks, *others], lowest)))
+        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+        for angle, name in zip(angles, axes.set_xticks(angles, [label_text(spoke) for spoke in spokes]), strict=True):
+            side = math.sin(angle)
+            name.label1.set_horizontalalignment("center" if abs(side) < 0.1 else "left" if side > 0 else "right")
         axes.set_rlabel_position(180 / len(spokes))
         axes.set_title(title, pad=16)
         if styled:
@@ -66,11 +70,21 @@ def draw_radar(
         return figure
 
 
+def _outermost(lines: Sequence[Line], lowest: float) -> float:
+    ends = [
+        value + (error or 0.0)
+        for line in lines
+        for value, error in zip(line.values, line.errors, strict=True)
+        if value is not None
+    ]
+    return math.ceil(max(ends, default=lowest) + 0.25)
+
+
 def _draw(
     axes: Any, angles: Sequence[float], line: Line, colour: str, *, zorder: int, label: str | None = None
 ) -> None:
     values = [math.nan if value is None else value for value in line.values]
     axes.plot(
-        [*angles, angles[0]], [*values, values[0]], color=colour, linewidth=1.4, marker="o", markersize=3.5,
+        [*angles, angles[0]], [*values, values[0]], color=colour, linewidth=1.1, marker="o", markersize=3.5,
         markeredgecolor=PAPER, markeredgewidth=0.5, label=label, zorder=zorder,
     )  # fmt: skip

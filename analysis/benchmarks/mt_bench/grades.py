@@ -24,7 +24,7 @@ def scores(judged: Judged) -> ResultTable:
     body = []
     for name in ranked(judged):
         policies = judged.rows.systems[name]
-        cells = [_cell(judged, policies), *(_cell(judged, policies, in_turn(turn)) for turn in TURNS)]
+        cells = [_cell(judged, policies, seeds_shown=True), *(_cell(judged, policies, in_turn(turn)) for turn in TURNS)]
         if baseline:
             cells.append(Cell(note="baseline") if name == baseline else _difference(judged, name, baseline))
         body.append((name, (*cells, _published(name))))
@@ -39,6 +39,18 @@ def scores(judged: Judged) -> ResultTable:
         notes.insert(1, f"Minus {baseline}: paired by question, turn and training seed.")
     columns = ("policy", "score", *(f"turn {turn}" for turn in TURNS), *difference, "published")
     return ResultTable("MT-Bench: grades of single answers", columns, tuple(body), tuple(notes))
+
+
+def trainings(judged: Judged) -> ResultTable:
+    """The score of each policy by itself."""
+    body = [
+        (policy.name, tuple(_cell(judged, [policy], keep) for keep in (lambda row: True, *map(in_turn, TURNS))))
+        for name in ranked(judged)
+        for policy in judged.rows.systems[name]
+    ]
+    note = "Standard errors cover the questions, with both turns of one as a cluster."
+    columns = ("policy", "score", *(f"turn {turn}" for turn in TURNS))
+    return ResultTable("MT-Bench: grades by training", columns, tuple(body), (note,))
 
 
 def categories(judged: Judged) -> ResultTable:
@@ -74,10 +86,13 @@ def in_category(category: str) -> Keep:
     return lambda row: row.category == category
 
 
-def _cell(judged: Judged, policies: Sequence[PolicyRow], keep: Keep = lambda row: True) -> Cell:
+def _cell(
+    judged: Judged, policies: Sequence[PolicyRow], keep: Keep = lambda row: True, *, seeds_shown: bool = False
+) -> Cell:
     rows = judged.of(policies, keep)
     ungraded = sum(row.grade is None for row in rows)
-    return cell(estimate(judged.grades(policies, keep)), ungraded, "no grade" if rows else "not judged")
+    why_none = "no grade" if rows else "not judged"
+    return cell(estimate(judged.grades(policies, keep)), ungraded, why_none, seeds_shown=seeds_shown)
 
 
 def _difference(judged: Judged, name: str, baseline: str) -> Cell:
@@ -117,7 +132,7 @@ def _minus(ours: Graded, theirs: Graded) -> Values:
 
 def _published(name: str) -> Cell:
     if name in MT_BENCH.figures:
-        return Cell(MT_BENCH.figures[name].value)
+        return Cell(MT_BENCH.figures[name].value, places=3)
     if name in RUN_LOG:
-        return Cell(RUN_LOG[name].value, note="log of one run")
+        return Cell(RUN_LOG[name].value, note="log of one run", places=3)
     return Cell(note="not published")

@@ -66,16 +66,42 @@ class Judged:
 
     def of(self, policies: Sequence[PolicyRow], keep: Keep = lambda row: True) -> list[JudgementRow]:
         """Judgements of single answers of these policies."""
-        wanted = {policy.id for policy in policies}
-        return [row for row in self.singles if self.policy(row.first) in wanted and keep(row)]
+        return [row for policy in policies for row in self._singles_of.get(policy.id, ()) if keep(row)]
 
     def grades(self, policies: Sequence[PolicyRow], keep: Keep = lambda row: True) -> list[Values]:
         """Grades by policy and question."""
-        found: dict[int | None, dict[str, list[float]]] = {policy.id: {} for policy in policies}
-        for row in self.of(policies, keep):
-            if row.grade is not None:
-                found[self.policy(row.first)].setdefault(row.question, []).append(row.grade)
-        return list(found.values())
+        found: list[dict[str, list[float]]] = []
+        for policy in policies:
+            found.append({})
+            for row in self.of([policy], keep):
+                if row.grade is not None:
+                    found[-1].setdefault(row.question, []).append(row.grade)
+        return found
+
+    def pairs_of(self, policy: PolicyRow) -> Sequence[Pair]:
+        """Pairs with an answer of this policy, with the points of that answer."""
+        return self._pairs_of.get(policy.id, ())
+
+    def ungraded_pairs(self, policies: Sequence[PolicyRow]) -> int:
+        """Replies without a grade to requests that show an answer of these policies."""
+        wanted = {policy.id for policy in policies}
+        shown = ((row.first, row.second) for row in self.comparisons if row.grade is None)
+        return sum(any(self.policy(answer) in wanted for answer in pair if answer is not None) for pair in shown)
+
+    @cached_property
+    def _singles_of(self) -> Mapping[int | None, list[JudgementRow]]:
+        found: dict[int | None, list[JudgementRow]] = {}
+        for row in self.singles:
+            found.setdefault(self.policy(row.first), []).append(row)
+        return found
+
+    @cached_property
+    def _pairs_of(self) -> Mapping[int | None, list[Pair]]:
+        found: dict[int | None, list[Pair]] = {}
+        for pair in self.pairs:
+            for answer in (pair.ours, pair.theirs):
+                found.setdefault(self.policy(answer), []).append(pair.seen_from(answer))
+        return found
 
     def remarks(self) -> list[str]:
         """A sentence on the replies that are in no mean, if there are any."""

@@ -22,12 +22,14 @@ def win_rates(judged: Judged) -> ResultTable:
     for name, policies in judged.rows.systems.items():
         if name == opponent:
             continue
-        pairs, ungraded = _pairs_of(judged, policies), _ungraded(judged, policies)
+        pairs, ungraded = _all_pairs(judged, policies), judged.ungraded_pairs(policies)
         why_none = "no grade" if ungraded else "not judged"
-        rates = [cell(estimate(_points(judged, policies, pairs)), ungraded, why_none, unit=PERCENT)]
-        for turn in (1, 2):
-            points = _points(judged, policies, [pair for pair in pairs if pair.turn == turn])
-            rates.append(cell(estimate(points), 0, why_none, unit=PERCENT))
+        rate = estimate(_points(judged, policies))
+        rates = [cell(rate, ungraded, why_none, unit=PERCENT, seeds_shown=True)]
+        rates += [
+            cell(estimate(_points(judged, policies, in_turn)), 0, why_none, unit=PERCENT)
+            for in_turn in (lambda pair: pair.turn == 1, lambda pair: pair.turn == 2)
+        ]
         shares = [
             Cell(PERCENT * sum(pair.points == points for pair in pairs) / len(pairs)) if pairs else Cell(note=why_none)
             for points in OUTCOMES.values()
@@ -50,7 +52,7 @@ def positions(judged: Judged) -> ResultTable:
     everyone = [policy for rows in systems.values() for policy in rows]
     body = []
     for name, policies in (("all pairs", everyone), *systems.items()):
-        pairs, ungraded = _pairs_of(judged, policies), _ungraded(judged, policies)
+        pairs, ungraded = _all_pairs(judged, policies), judged.ungraded_pairs(policies)
         why_none = "no grade" if ungraded else "not judged"
         bias = estimate([_by_question(pairs, lambda pair: pair.bias)])
         agreement = estimate([_by_question(pairs, lambda pair: float(pair.agreed))])
@@ -59,7 +61,7 @@ def positions(judged: Judged) -> ResultTable:
                 name,
                 (
                     cell(bias, ungraded, why_none, unit=PERCENT, interval_shown=True),
-                    cell(agreement, 0, why_none, unit=PERCENT, interval_shown=True),
+                    cell(agreement, 0, why_none, unit=PERCENT),
                 ),
             )
         )
@@ -81,23 +83,15 @@ def _opponent(judged: Judged) -> str:
     return next((name for name in (REFERENCE, BASELINE) if name in found), found[0] if found else "each other")
 
 
-def _pairs_of(judged: Judged, policies: Sequence[PolicyRow]) -> list[Pair]:
-    """Pairs with an answer of these policies, with the points of that answer."""
-    wanted = {policy.id for policy in policies}
-    found = []
-    for pair in judged.pairs:
-        own = next((answer for answer in (pair.ours, pair.theirs) if judged.policy(answer) in wanted), None)
-        if own is not None:
-            found.append(pair.seen_from(own))
-    return found
+def _all_pairs(judged: Judged, policies: Sequence[PolicyRow]) -> list[Pair]:
+    return [pair for policy in policies for pair in judged.pairs_of(policy)]
 
 
-def _points(judged: Judged, policies: Sequence[PolicyRow], pairs: Iterable[Pair]) -> list[Values]:
+def _points(
+    judged: Judged, policies: Sequence[PolicyRow], keep: Callable[[Pair], bool] = lambda pair: True
+) -> list[Values]:
     """Points by policy and question."""
-    found: dict[int | None, dict[str, list[float]]] = {policy.id: {} for policy in policies}
-    for pair in pairs:
-        found[judged.policy(pair.ours)].setdefault(pair.question, []).append(pair.points)
-    return list(found.values())
+    return [_by_question(filter(keep, judged.pairs_of(policy)), lambda pair: pair.points) for policy in policies]
 
 
 def _by_question(pairs: Iterable[Pair], value: Callable[[Pair], float]) -> Values:
@@ -105,12 +99,3 @@ def _by_question(pairs: Iterable[Pair], value: Callable[[Pair], float]) -> Value
     for pair in pairs:
         found.setdefault(pair.question, []).append(value(pair))
     return found
-
-
-def _ungraded(judged: Judged, policies: Sequence[PolicyRow]) -> int:
-    """Replies without a grade to requests that show an answer of these policies."""
-    wanted = {policy.id for policy in policies}
-    return sum(
-        row.grade is None and any(judged.policy(answer) in wanted for answer in (row.first, row.second) if answer)
-        for row in judged.comparisons
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analysis.benchmarks.mt_bench.grades import HIGHEST, LOWEST, categories, line, ranked, scores
+from analysis.benchmarks.mt_bench.grades import HIGHEST, LOWEST, categories, line, ranked, scores, trainings
 from analysis.benchmarks.mt_bench.judged import BASELINE, REFERENCE, by_judge
 from analysis.benchmarks.mt_bench.preferences import positions, win_rates
 from analysis.benchmarks.results import ResultTable, Rows
@@ -21,6 +21,8 @@ def tables(rows: Rows) -> list[ResultTable]:
     for judged in by_judge(rows):
         if judged.singles:
             found += [scores(judged), categories(judged)]
+            if any(len(policies) > 1 for policies in rows.systems.values()):
+                found.append(trainings(judged))
         if judged.comparisons:
             found += [win_rates(judged), positions(judged)]
     return found

@@ -21,6 +21,11 @@ def test_every_line_is_closed_and_broken_where_a_value_is_missing() -> None:
     dpo, lrml = (next(drawn for drawn in figure.axes[0].lines if drawn.get_label() == name) for name in ("dpo", "lrml"))
     assert list(dpo.get_ydata()) == [7, 5, 6, 8, 7]
     assert math.isnan(lrml.get_ydata()[1])
+    assert figure.axes[0].get_ylim() == (1, 9), "the whole number above the largest value and its error"
+
+
+def test_the_scale_ends_at_the_highest_grade() -> None:
+    figure = draw_radar(SPOKES, [line("dpo", 9.9, 5, 6, 8)], [], 1, 10, "title")
     assert figure.axes[0].get_ylim() == (1, 10)
 
 

@@ -179,6 +179,10 @@ def test_seeds_of_one_loss_share_a_row_and_its_difference_is_paired_by_seed(fold
     assert dpo.error == pytest.approx(np.std([5, 7], ddof=1) / 2**0.5)
     assert difference.value == 1.0
     assert difference.error == pytest.approx(np.std([0.5, 1.5], ddof=1) / 2**0.5)
+    each = table(rows, "MT-Bench: grades by training")
+    assert [(name, cells[0].value) for name, cells in each.rows] == [
+        ("slic, seed 0", 5.5), ("slic, seed 1", 8.5), ("dpo, seed 0", 5.0), ("dpo, seed 1", 7.0),
+    ]  # fmt: skip
 
 
 def test_grades_of_different_judges_are_not_mixed(folder: Path) -> None:
