@@ -85,7 +85,7 @@ def draw_frontier(
         lines += ["dotted: the reference"] if reference is not None else []
         axes.set_title("\n".join([lines[0], "; ".join(lines[1:])]) if lines[1:] else lines[0])
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(loc="lower right")
+            axes.legend(loc="lower right" if reference is None else "best")
         return figure
 
 
