@@ -124,6 +124,9 @@ class Options(TaskOptions):
     model: Name = Field(description="causal language model: hub name or folder")
     model_revision: str | None = Field(None, description="branch, tag or commit of a model on the hub")
     chat_template: LocalPath | None = Field(None, description="Jinja file; null: the tokenizer's own")
+    empty_system_turn: bool = Field(
+        False, description="render a conversation without a system turn as if it began with an empty one"
+    )
     data: Name = Field(
         description="preference data: hub name, .jsonl, .json, .parquet or .arrow file, folder of such files or of save_to_disk"
     )
@@ -284,7 +287,7 @@ INCIDENTAL = {
     "micro_batch", "gradient_checkpointing", "attention", "device", "checkpoint_steps", "cache", "seconds_per_step",
     "evaluation_seconds",
 }  # fmt: skip
-LATER_DEFAULTS: Mapping[str, Any] = {"split_by": "prompt", "sampling_seeds": 1}
+LATER_DEFAULTS: Mapping[str, Any] = {"empty_system_turn": False, "split_by": "prompt", "sampling_seeds": 1}
 INCIDENTAL_TO_JUDGES = {"max_tokens", "usd_per_million_in", "usd_per_million_out"}
 
 

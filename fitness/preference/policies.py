@@ -27,6 +27,13 @@ from fitness.preference.pairs.sources import loading
 from fitness.score import bad_data
 from fitness.training.trl_patches import unwrap_forward
 
+EMPTY_SYSTEM_TURN = (
+    "{%- if messages[0]['role'] != 'system' %}"
+    "{%- set messages = [{'role': 'system', 'content': ''}] + messages %}"
+    "{%- endif %}"
+)
+"""Beginning of a chat template: conversations without a system turn get an empty one."""
+
 BFLOAT16_SINCE = 8
 """Lowest major compute capability of NVIDIA GPUs with bfloat16 (Ampere)."""
 
@@ -121,6 +128,8 @@ def load_tokenizer(options: Options, *, conversational: bool) -> PreTrainedToken
             f"the data are conversations and the tokenizer of {options.model!r} has no chat template",
             "set fitness.chat_template to a Jinja file, or use the model's chat variant",
         )
+    if conversational and options.empty_system_turn:
+        tokenizer.chat_template = EMPTY_SYSTEM_TURN + str(tokenizer.chat_template)
     return tokenizer
 
 

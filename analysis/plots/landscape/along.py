@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -54,6 +55,12 @@ class Along:
         self.evaluator = Evaluator(graph)
         self.coupled = not self.evaluator.pointwise
         self._background = torch.tensor(_BACKGROUND, dtype=torch.float64) * (line.reach(beta) / BACKGROUND_REACH)
+
+    def among(self, items: Sequence[float]) -> Along:
+        """The same loss, with these items at rest; their margins are in units of beta rho (or of the logit)."""
+        other = copy(self)
+        other._background = torch.tensor(items, dtype=torch.float64) / self.per_margin
+        return other
 
     @property
     def per_margin(self) -> float:
@@ -132,7 +139,7 @@ class Along:
         return torch.cat([moving[:, None], rest.expand(len(moving), -1)], 1).reshape(-1)
 
     def _own(self, values: Array) -> Array:
-        return values.reshape(-1, len(_BACKGROUND) + 1)[:, 0] if self.coupled else values
+        return values.reshape(-1, len(self._background) + 1)[:, 0] if self.coupled else values
 
     def _learning(self, arguments: Sequence[Tensor | float]) -> list[Tensor]:
         pairs = zip(self.contract.arguments, arguments, strict=True)
@@ -148,7 +155,7 @@ class Along:
         tensors = tuple(a.detach().numpy() for a in arguments if isinstance(a, Tensor))
         numbers = np.array([a for a in arguments if not isinstance(a, Tensor)], dtype=float)
         items = len(tensors[0])
-        size = len(_BACKGROUND) + 1 if self.coupled else items
+        size = len(self._background) + 1 if self.coupled else items
         return Points(tensors, np.repeat(numbers[:, None], items, axis=1), (size,) * (items // size))
 
 

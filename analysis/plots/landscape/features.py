@@ -108,9 +108,15 @@ def features(loss: Along, curve: Curve) -> Features:
 
 
 def tail(loss: Along, side: int) -> str:
-    """Growth of the loss far to the right (side 1) or left (side -1): flat, linear, quadratic, exponential, or not finite."""
-    from sandbox.numeric.measure.descriptors import LineShape
+    """Growth of the loss far to the right (side 1) or left (side -1): flat, linear, quadratic, exponential, or not finite.
 
+    The items at rest are those of the sandbox's descriptors, which are few. The more there are, the farther out a mean over the
+    batch follows the moving item, and the later a loss that saturates with it becomes flat.
+    """
+    from sandbox.numeric.measure.descriptors import LineShape
+    from sandbox.numeric.measure.inputs import BESIDE
+
+    loss = loss.among(BESIDE)
     x = np.linspace(-_TAIL, _TAIL, 241)
     slopes = loss(x / loss.per_margin)[1] / loss.per_margin
     ends = slopes[x >= _TAIL / 2] if side > 0 else slopes[x <= -_TAIL / 2]

@@ -518,6 +518,7 @@ def test_identity_depends_on_contents_and_not_on_incidental_options(options, tmp
     over_2, over_4 = (identity(statistics="micro_batch", micro_batch=size) for size in (2, 4))
     assert over_2 != over_4 and over_2 != identity(micro_batch=2)
     assert identity(statistics="step") == identity()
+    assert identity(empty_system_turn=True) != identity() == identity(empty_system_turn=False)
     data = save_pairs(tmp_path / "data.jsonl", pairs())
     before = identity(data=str(data))
     save_pairs(data, pairs(59))

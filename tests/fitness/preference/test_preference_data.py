@@ -455,6 +455,8 @@ def test_the_large_recipe_has_the_published_steps_and_statistics_and_no_fitness_
     options = Options.model_validate(recipe)
     assert options.full_steps == 104
     assert (options.statistics, options.micro_batch) == ("micro_batch", 2)
+    assert (options.beta, options.learning_rate, options.warmup, options.max_grad_norm) == (0.05, 5e-7, 0.1, 1.0)
+    assert (options.max_length, options.max_prompt_length, options.empty_system_turn) == (1024, 512, True)
     assert isinstance(options.evaluation, RewardModelEvaluation)
     assert isinstance(options.held_out_evaluation, JudgeEvaluation)
     assert options.pairs % (options.micro_batch * 8) == 0

@@ -11,6 +11,9 @@ from analysis.plots.landscape.along import depends_on
 from analysis.plots.landscape.curve import along, curve_of
 from analysis.plots.landscape.features import features
 from sandbox import known
+from sandbox.execute.evaluate import Evaluator
+from sandbox.numeric.measure.inputs import LINE_BETA
+from sandbox.numeric.run import run
 
 
 def found(name, beta=0.05):
@@ -85,6 +88,30 @@ def test_a_smooth_falling_loss_has_nothing_to_tell():
     assert not (shown.optima or shown.rises or shown.flats or shown.gaps or shown.jumps)
     assert shown.slope_at_zero == pytest.approx(-0.025)
     assert found("exponential").left_tail == "exponential, falling"
+
+
+def coupled_losses():
+    return [name for name in known.names("preference") if not Evaluator(known.graph(name)).pointwise]
+
+
+def test_the_losses_that_couple_a_batch_are_those_with_a_statistic_over_it():
+    assert {"aot", "aot_unpaired", "aqfl", "aql_found", "aql_repository", "dbaql", "kto_pair"} <= set(coupled_losses())
+
+
+@pytest.mark.parametrize("name", coupled_losses())
+@pytest.mark.parametrize("beta", [0.05, 0.5])
+def test_tails_of_a_coupled_loss_are_those_of_its_formula(name, beta):
+    """All of them fall without limit on the left and level off on the right, except KTO-pair, which lies between 0 and 1."""
+    shown = found(name, beta)
+    assert (shown.left_tail, shown.right_tail) == ("flat" if name == "kto_pair" else "linear, falling", "flat")
+
+
+@pytest.mark.parametrize("name", [*known.names("preference"), *known.names("classification")])
+def test_tails_are_those_of_the_page_of_known_losses(name):
+    shown = found(name, LINE_BETA)
+    described = run(known.graph(name), seed=0).descriptors
+    assert shown.left_tail.partition(",")[0] == described["left_tail"]
+    assert shown.right_tail.partition(",")[0] == described["right_tail"]
 
 
 def test_a_coupled_loss_is_examined_as_one_pair_of_a_batch():
