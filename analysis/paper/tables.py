@@ -24,9 +24,11 @@ class Number:
 
     @property
     def text(self) -> str:
-        """Value and error, then the words."""
-        number = "" if self.value is None else self._digits(self.value)
-        return f"{number} ({self.words})" if number and self.words else number or self.words
+        """Value and error, then in brackets the words and what it is the mean of; the words alone without a value."""
+        if self.value is None:
+            return self.words
+        remarks = ", ".join(filter(None, (self.words, self.of)))
+        return self._digits(self.value) + (f" ({remarks})" if remarks else "")
 
     def _digits(self, value: float) -> str:
         if self.places is None:

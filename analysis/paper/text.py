@@ -71,9 +71,9 @@ def mark(number: int) -> str:
 
 
 def shown(cell: Cell, reasons: Sequence[str]) -> str:
-    """Our figure and what it is the mean of; or a dash with the mark of the reason."""
+    """Our figure; or a dash with the mark of the reason."""
     if cell.ours is not None:
-        return number_text(cell.ours) + (f" ({one_line(cell.ours.of, 60)})" if cell.ours.of else "")
+        return number_text(cell.ours)
     return f"– {mark(reasons.index(cell.why))}" if cell.why else "–"
 
 
