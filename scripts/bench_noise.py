@@ -13,7 +13,6 @@ is measured on the same policies by the plain mean of 512 rewards (as in the wor
 from __future__ import annotations
 
 import argparse
-import copy
 import logging
 import math
 import sys
@@ -59,10 +58,9 @@ class Laboratory:
         rows, policies = self.runner._training_pairs(pairs), []
         for name, beta in self.losses:
             began = time.process_time()
-            policy = copy.deepcopy(self.runner.reference).requires_grad_(True)
             arguments = self.runner._arguments(self.options.full_steps, order, beta, self.options.learning_rate)
-            self.runner._train(policy, known.graph(name), rows, arguments, CurveRecorder())
-            policies.append(policy.eval())
+            trainer = self.runner._train(known.graph(name), rows, arguments, CurveRecorder())
+            policies.append(trainer.model.eval())
             self.seconds["training"].append(time.process_time() - began)
         return policies
 

@@ -31,7 +31,8 @@ def stand_in(folder: Path, then: str = "pass", version: str = "0.4.13", recorded
     """Write the program to `folder` and return its path. `then` is a statement that runs before the results are written."""
     path = folder / "python-with-lm-eval"
     path.write_text(
-        _PROGRAM.format(python=sys.executable, folder=str(folder), version=version, recorded=str(recorded), then=then), "utf-8"
+        _PROGRAM.format(python=sys.executable, folder=str(folder), version=version, recorded=str(recorded), then=then),
+        "utf-8",
     )
     path.chmod(0o755)
     return path

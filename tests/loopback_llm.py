@@ -254,8 +254,8 @@ class _Handler(BaseHTTPRequestHandler):
         message = {"role": "assistant", "content": answer.text}
         choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": answer.finish_reason}
         if answer.alternatives:
-            first = [{"token": token, "logprob": value, "bytes": None} for token, value in answer.alternatives.items()]
-            first.sort(key=lambda token: -token["logprob"])
+            likeliest = sorted(answer.alternatives.items(), key=lambda item: -item[1])
+            first = [{"token": token, "logprob": value, "bytes": None} for token, value in likeliest]
             choice["logprobs"] = {"content": [first[0] | {"top_logprobs": first}]}
         completion: dict[str, Any] = {
             "id": "chatcmpl-loopback",

@@ -94,8 +94,8 @@ async def _measure(
         return  # without starting workers
     async with trainings(config, info, wanted.losses, wanted.rung, archive, reader, workers, say) as trained:
 
-        async def measure_one(loss: ComparedLoss) -> None:
-            candidate, name = trained.candidates[loss.name], loss.name
+        async def measure(loss: ComparedLoss) -> None:
+            candidate, name = candidates[loss.name], loss.name
             arms = wanted.arms(loss.graph)
             if len(arms) > 1:
                 await trained.train(loss, ((s, b) for b in arms for s in wanted.tuning_seeds))
@@ -109,4 +109,4 @@ async def _measure(
             at = "" if row.beta is None else f" at beta {row.beta:g}"
             say(f"{name}{at}: " + (f"{fmean(values):.4f}" if values else row.failed))
 
-        await trained.each(measure_one)
+        await trained.each(measure)

@@ -69,9 +69,11 @@ def evaluate(
         click.echo(show(shown, out, as_json=as_json))
         return
 
-    from evo.evaluate.run import rehearse, run_evaluation, work_of
+    from evo.evaluate.rehearsal import rehearse
+    from evo.evaluate.run import run_evaluation
     from evo.evaluate.settings import NAMES, parted
     from evo.evaluate.subjects import Wish, default_directory, subjects_of
+    from evo.evaluate.work import work_of
     from fitness.task.faults import did_you_mean
 
     if unknown := [name for name in names if name not in NAMES]:

@@ -11,9 +11,10 @@ from analysis.wording import count
 from archive.judgements import AnswerRow
 from archive.query import Reader
 from archive.store import Archive
-from evo.evaluate.studies import SavedPolicy
+from evo.evaluate.studies.study import SavedPolicy
 from evo.search.rng import derive
-from fitness.benchmarks.generation.generator import GenerationOptions, load_generator
+from fitness.benchmarks.generation.engines import load_generator
+from fitness.benchmarks.generation.generator import GenerationOptions
 from fitness.benchmarks.protocol import Benchmark, Question, Sampling
 
 OUTPUTS = "outputs"
@@ -50,9 +51,9 @@ def key_of(*content: object) -> str:
 
 
 class Answers:
-    """The recorded answers of an evaluation."""
+    """The recorded answers of an evaluation; without an archive they can only be looked up."""
 
-    def __init__(self, archive: Archive, reader: Reader) -> None:
+    def __init__(self, archive: Archive | None, reader: Reader) -> None:
         self._archive = archive
         self._known: dict[tuple[int, str, str, int], AnswerRow] = {}
         self._add(reader.answers())
@@ -109,7 +110,7 @@ class Answers:
         """Record the answers of a benchmark's own data; returns the id of their policy, None if it has none."""
         own: str | None = getattr(benchmark, "own", None)
         referenced = [one for one in wanted if one.sampling_seed == 0 and one.question.references]
-        if own is None or not referenced:
+        if own is None or not referenced or self._archive is None:
             return None
         digest = key_of(benchmark.name, own, [(one.question.id, one.question.references[0]) for one in referenced])
         policy = self._archive.judgements.add_policy(own, OUTPUTS, f"outputs-{digest}")
@@ -124,7 +125,7 @@ class Answers:
 
     def _record(self, rows: Iterable[AnswerRow]) -> None:
         new = list(rows)
-        if new:
+        if new and self._archive is not None:
             ids = self._archive.judgements.add_answers(new)
             self._add(replace(row, id=id) for row, id in zip(new, ids, strict=True))
 

@@ -16,7 +16,7 @@ from archive.query import Reader
 from archive.records import EventKind
 from archive.store import Archive
 from evo.campaign.training import TaskUnusable
-from evo.evaluate.studies import SavedPolicy
+from evo.evaluate.studies.study import SavedPolicy
 from evo.evaluate.subjects import Subjects
 from evo.session.session import worker_pool, workers_for
 from evo.session.signals import interruptible
@@ -78,6 +78,11 @@ def recipes(subjects: Subjects) -> tuple[Recipe, ...]:
     return tuple(unique.values())
 
 
+def folder_of(recipe: Recipe, directory: Path) -> Path:
+    """The folder with the weights of a policy in the directory of an evaluation."""
+    return recipe.folder or directory / FOLDER / recipe.digest
+
+
 class Policies:
     """The policies of an evaluation in its directory, and its archive."""
 
@@ -98,7 +103,7 @@ class Policies:
 
     def folder(self, recipe: Recipe) -> Path:
         """The folder with the weights of a policy."""
-        return recipe.folder or self._folder / recipe.digest
+        return folder_of(recipe, self._folder.parent)
 
     def untrained(self, wanted: Collection[Recipe]) -> list[Recipe]:
         """Those that have no folder yet, and whose training did not fail."""
@@ -116,7 +121,7 @@ class Policies:
         return tuple(SavedPolicy(rows[recipe.digest], self.folder(recipe)) for recipe in there)
 
     def train(
-        self, subjects: Subjects, wanted: Sequence[Recipe], say: Callable[[str], None], check: Callable[[Path], None]
+        self, subjects: Subjects, wanted: Sequence[Recipe], say: Callable[[str], None], check: Callable[[], None]
     ) -> None:
         """Train and save these policies, the untrained one first, which `check` may refuse.
 
@@ -135,7 +140,7 @@ class Policies:
 
     async def _all(
         self, subjects: Subjects, wanted: Sequence[Recipe], workers: WorkerPool, say: Callable[[str], None],
-        check: Callable[[Path], None],
+        check: Callable[[], None],
     ) -> None:  # fmt: skip
         async with workers as pool:
             try:
@@ -168,7 +173,7 @@ class Policies:
                 for recipe in wanted:
                     if recipe.graph is None:
                         await one(recipe)
-                        check(self.folder(recipe))
+                        check()
                 async with asyncio.TaskGroup() as group:  # a failure cancels the others before the workers are stopped
                     for recipe in wanted:
                         if recipe.graph is not None:

@@ -82,8 +82,8 @@ def _groups(
     benchmark: Benchmark, policies: Sequence[PolicyRow], shown: dict[int, Shown]
 ) -> Iterator[tuple[list[Shown], Shown | None]]:
     """The answers that a benchmark gets together: each policy once, with the opponent of its own seed if that has several."""
-    name: str = getattr(benchmark, "opponent", REFERENCE)
-    opponents = [row for row in policies if row.id in shown and name in (row.loss, row.kind, row.name)]
+    name: str | None = getattr(benchmark, "opponent", REFERENCE)
+    opponents = [row for row in policies if row.id in shown and name and name in (row.loss, row.kind, row.name)]
     if len(opponents) < 2:
         yield list(shown.values()), shown[opponents[0].id] if opponents else None
         return

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from evo.config.schema import ConfigError, read_keys, set_key
-from evo.evaluate.studies import STUDIES, Study, study_named
+from evo.evaluate.studies.study import STUDIES, Study, study_named
 from fitness.benchmarks.generation.generator import GenerationOptions
 from fitness.benchmarks.protocol import Benchmark
 from fitness.benchmarks.registry import BENCHMARKS, make_benchmark, options_of

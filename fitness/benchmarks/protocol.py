@@ -85,7 +85,8 @@ class Benchmark(Protocol):
     an answer of a policy of this name and of kind `outputs`, and has source 0 in requests.
 
     One that compares policies may have an attribute `opponent`: the loss whose policies all others are compared with, or
-    `reference` for the untrained model, which is the default. A policy is compared with the opponent of its own seed.
+    `reference` for the untrained model, which is the default, or None if it compares none. A policy is compared with the opponent
+    of its own seed.
     """
 
     name: ClassVar[str]

@@ -210,7 +210,9 @@ class Options(TaskOptions):
     seconds_per_step: float = Field(
         2.0, gt=0, description="estimated time of a step, for budgets and time limits; measure yours"
     )
-    evaluation_seconds: float = Field(30.0, ge=0, description="estimated time to measure one trained policy, per sampling seed")
+    evaluation_seconds: float = Field(
+        30.0, ge=0, description="estimated time to measure one trained policy, per sampling seed"
+    )
 
     @field_validator("evaluation", "held_out_evaluation", mode="before")
     @classmethod
@@ -287,7 +289,7 @@ INCIDENTAL = {
     "micro_batch", "gradient_checkpointing", "attention", "device", "checkpoint_steps", "cache", "seconds_per_step",
     "evaluation_seconds",
 }  # fmt: skip
-LATER_DEFAULTS: Mapping[str, Any] = {"empty_system_turn": False, "split_by": "prompt", "sampling_seeds": 1}
+LATER_DEFAULTS: Mapping[str, Any] = {"split_by": "prompt", "sampling_seeds": 1, "empty_system_turn": False}
 INCIDENTAL_TO_JUDGES = {"max_tokens", "usd_per_million_in", "usd_per_million_out"}
 
 

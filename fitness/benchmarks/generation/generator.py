@@ -1,11 +1,10 @@
-"""The interface of generators, their options, and the choice of one."""
+"""The interface of generators, and their options."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Literal, Protocol
 
 from pydantic import Field
@@ -72,14 +71,3 @@ def faults(options: GenerationOptions) -> list[str]:
     if options.chat_template is not None and not options.chat_template.is_file():
         found.append(f"generation.chat_template: there is no file {options.chat_template}")
     return found
-
-
-def load_generator(folder: Path, options: GenerationOptions) -> Generator:
-    """The generator of the policy in `folder`. Raises BenchmarkError if it cannot be loaded, or has no chat template."""
-    if options.engine == "vllm":
-        from fitness.benchmarks.generation.with_vllm import VllmGenerator
-
-        return VllmGenerator(folder, options)
-    from fitness.benchmarks.generation.with_transformers import TransformersGenerator
-
-    return TransformersGenerator(folder, options)

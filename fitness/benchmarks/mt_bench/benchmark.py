@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import ClassVar
 
 from fitness.benchmarks.mt_bench.files import REFERENCED, TURNS, read_questions, read_references
@@ -34,22 +33,20 @@ class MtBench:
     options: ClassVar[type[TaskOptions]] = Options
 
     def __init__(self, options: Options) -> None:
+        """Reads the prompts. Raises BenchmarkError for a file of prompts that cannot be used."""
         self.configured = options
-
-    @cached_property
-    def _templates(self) -> Mapping[Form, Template]:
-        return OWN if self.configured.templates is None else read_templates(self.configured.templates)
+        self._templates: Mapping[Form, Template] = read_templates(options.templates) if options.templates else OWN
 
     @property
     def forms(self) -> Mapping[str, str]:
-        """Templates of the prompts that are used, by form. Raises BenchmarkError for a file that cannot be used."""
+        """Templates of the prompts that are used, by form."""
         used = {True: self.configured.compares, False: self.configured.grades}
         return {form.name: template.text for form, template in self._templates.items() if used[form.pair]}
 
     @property
-    def opponent(self) -> str:
-        """What pairs compare with: a loss, or the reference."""
-        return self.configured.opponent
+    def opponent(self) -> str | None:
+        """What pairs compare with: a loss, or the reference. None: only single answers are graded."""
+        return self.configured.opponent if self.configured.compares else None
 
     @property
     def sampling(self) -> Sampling:

@@ -22,7 +22,8 @@ def first_token_alternatives(choice: Mapping[str, Any]) -> dict[str, float]:
     alternatives: dict[str, float] = {}
     for entry in listed[:MOST] if isinstance(listed, list) else ():
         token, value = (entry.get("token"), entry.get("logprob")) if isinstance(entry, Mapping) else (None, None)
-        plain = isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value <= 0
-        if isinstance(token, str) and plain and len(token) <= _LONGEST:
+        if not isinstance(token, str) or len(token) > _LONGEST:
+            continue
+        if isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value <= 0:
             alternatives.setdefault(token.encode("utf-8", "replace").decode(), float(value))
     return alternatives

@@ -320,9 +320,8 @@ def test_the_margins_of_the_training_pairs_are_those_of_the_trained_policy(small
     runner, seed, rung = small._runner, 3, small.rungs["full"]
     margins = torch.tensor(small.pair_margins(known.graph("dpo"), "full", seed), dtype=torch.float64)
     pairs = runner._training_pairs(seed)
-    policy = copy.deepcopy(runner.reference).requires_grad_(True)
     arguments = runner._arguments(rung.steps, seed, small.options.beta, small.options.learning_rate)
-    runner._train(policy, known.graph("dpo"), pairs, arguments, CurveRecorder())
+    policy = runner._train(known.graph("dpo"), pairs, arguments, CurveRecorder()).model
 
     def log_ratios(side):
         rows = [prompt + body for prompt, body in zip(pairs["prompt_ids"], pairs[f"{side}_ids"], strict=True)]

@@ -14,7 +14,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from fitness.benchmarks.generation.chats import Chats, until_stop
-from fitness.benchmarks.generation.generator import GenerationOptions, faults, load_generator
+from fitness.benchmarks.generation.engines import load_generator
+from fitness.benchmarks.generation.generator import GenerationOptions, faults
 from fitness.benchmarks.protocol import BenchmarkError, Question, Sampling
 from fitness.sentiment.options import Options
 from fitness.sentiment.task import SentimentTask

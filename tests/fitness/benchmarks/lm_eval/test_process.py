@@ -64,7 +64,7 @@ def test_what_is_missing_is_told_before_anything_is_measured(tmp_path):
         check(options(stand_in(tmp_path), tasks=("hellaswag", "reviews", "arc_easy")))
     with pytest.raises(BenchmarkError, match=r"expected lm-eval 0\.4\.x, got 0\.3\.0"):
         check(options(stand_in(tmp_path, version="0.3.0")))
-    with pytest.raises(BenchmarkError, match="there is no executable .*nowhere"):
+    with pytest.raises(BenchmarkError, match=r"there is no executable .*nowhere"):
         check(options(tmp_path / "nowhere"))
     with pytest.raises(BenchmarkError, match="include_path: there is no folder"):
         check(options(stand_in(tmp_path), include_path=tmp_path / "nowhere"))
@@ -99,7 +99,10 @@ def test_the_real_lm_eval_measures_a_saved_policy_on_a_local_task(tmp_path, monk
     task = make_task("sentiment", {})
     task.prepare()
     task.save_policy(None, "short", 0, tmp_path / "policy")
-    rows = [{"text": f"the {noun} is", "choices": ["great .", "great zzz"], "label": 0} for noun in ("movie", "plot", "cast")]
+    rows = [
+        {"text": f"the {noun} is", "choices": ["great .", "great zzz"], "label": 0}
+        for noun in ("movie", "plot", "cast")
+    ]
     data, folder = tmp_path / "reviews.jsonl", tmp_path / "tasks"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     folder.mkdir()

@@ -41,7 +41,9 @@ def test_several_metrics_filters_and_numbers_that_are_not_finite(changed):
         "word_perplexity,none": float("nan"), "word_perplexity_stderr,none": "N/A",
     }  # fmt: skip
     better = {"reviews": {"exact_match": True, "word_perplexity": False}}
-    strict, flexible, perplexity = read_results(changed(results={"reviews": own}, higher_is_better=better), ["reviews"]).scores
+    strict, flexible, perplexity = read_results(
+        changed(results={"reviews": own}, higher_is_better=better), ["reviews"]
+    ).scores
     assert (strict.metric, strict.value, strict.error) == ("exact_match (strict-match)", 0.25, 0.1)
     assert (flexible.metric, flexible.error) == ("exact_match (flexible-extract)", None)
     assert (perplexity.value, perplexity.higher_is_better, strict.higher_is_better) == (None, False, True)
@@ -61,7 +63,7 @@ def test_a_group_has_its_own_score_or_those_of_its_tasks(changed):
 
 def test_groups_that_hold_each_other_end(changed):
     path = changed(results={"a": {"alias": "a"}}, group_subtasks={"a": ["b"], "b": ["a"]})
-    with pytest.raises(BenchmarkError, match="results.a has no metric"):
+    with pytest.raises(BenchmarkError, match=r"results\.a has no metric"):
         read_results(path, ["a"])
 
 
@@ -86,7 +88,8 @@ def test_a_file_that_is_not_as_lm_eval_writes_it_is_refused(sections, words, cha
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(b"{", "is not JSON"), (b"\xff", "is not JSON"), (b"[]", "expected an object"), (None, "cannot read")]
+    ("content", "words"),
+    [(b"{", "is not JSON"), (b"\xff", "is not JSON"), (b"[]", "expected an object"), (None, "cannot read")],
 )
 def test_what_is_no_json_object_is_refused(content, words, tmp_path):
     path = tmp_path / "results.json"

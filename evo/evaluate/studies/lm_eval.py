@@ -14,7 +14,7 @@ from analysis.benchmarks.lm_eval import ITEMS, recorded
 from analysis.wording import count
 from archive.judgements import AnswerRow
 from evo.config.schema import Config
-from evo.evaluate.studies import SavedPolicy, StudyRun
+from evo.evaluate.studies.study import SavedPolicy, StudyRun
 from fitness.benchmarks.lm_eval.options import LmEvalOptions
 from fitness.benchmarks.lm_eval.process import check, measure
 from fitness.benchmarks.lm_eval.results import Results, TaskScore

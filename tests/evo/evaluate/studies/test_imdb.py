@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from transformers import LlamaForSequenceClassification
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "fitness" / "preference"))
+sys.path.insert(0, str(Path(__file__).parents[3] / "fitness" / "preference"))
 from test_preference import pairs, save_model, save_tokenizer, tiny_config
 
 from analysis.benchmarks.imdb import BENCHMARK, sweeps, tables
@@ -22,8 +22,8 @@ from archive.records import EvaluationState, EventKind, RunRow
 from archive.store import Archive
 from evo.baselines.compared_losses import compared_losses
 from evo.config.schema import parse_config
-from evo.evaluate.imdb import Imdb, Sweep
-from evo.evaluate.studies import StudyRun, study_named
+from evo.evaluate.studies.imdb import Imdb, Sweep
+from evo.evaluate.studies.study import StudyRun, study_named
 from fitness.benchmarks.imdb.options import BETAS, ImdbOptions
 from fitness.task import TaskError, task_info
 

@@ -1,4 +1,4 @@
-"""Studies: benchmarks without a judge, which measure in their own way and record answers with metrics."""
+"""The interface of studies: benchmarks without a judge, which measure in their own way and record answers with metrics."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from evo.config.schema import Config
 from fitness.task.protocol import TaskInfo, TaskOptions
 
 STUDIES: Mapping[str, str] = {
-    "imdb": "evo.evaluate.imdb:Imdb",
-    "lm-eval": "evo.evaluate.lm_eval:LmEval",
+    "imdb": "evo.evaluate.studies.imdb:Imdb",
+    "lm-eval": "evo.evaluate.studies.lm_eval:LmEval",
 }
 """Location of each study: `module:class`."""
 

@@ -23,7 +23,7 @@ from archive.records import CandidateRow, EvaluationRow, EventKind, Origin
 from evo.baselines.compared_losses import ComparedLoss
 from evo.baselines.trainings import trainings
 from evo.config.schema import Config
-from evo.evaluate.studies import StudyRun
+from evo.evaluate.studies.study import StudyRun
 from evo.session.session import worker_pool, workers_for
 from evo.session.signals import interruptible
 from fitness.benchmarks.imdb.options import ImdbOptions
