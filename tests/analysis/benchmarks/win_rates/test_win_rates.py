@@ -147,6 +147,16 @@ def test_replies_without_a_grade_are_counted_and_their_pairs_left_out(benchmark)
     assert nonsense["length-controlled %"].note == "no graded pair"
 
 
+def test_of_several_judgements_of_a_pair_the_last_counts(benchmark) -> None:
+    rows = judged_rows(benchmark(), EQUAL, judge())
+    again = [
+        replace(row, id=row.id + 1000, grade=None if row.grade is None else 1 - row.grade) for row in rows.judgements
+    ]
+    found = cells(Rows(rows.policies, rows.answers, (*rows.judgements, *again)), "dpo")["win rate %"]
+    assert found.value == pytest.approx(100 - cells(rows, "dpo")["win rate %"].value)
+    assert (found.n, found.ungraded) == (COUNT, 0)
+
+
 def test_judges_and_prompts_are_not_mixed(benchmark) -> None:
     rows = judged_rows(benchmark(), EQUAL, judge())
     other = [replace(row, id=row.id + 1000, judge="another") for row in rows.judgements]
