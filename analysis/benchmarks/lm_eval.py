@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, variance
 
 from analysis.benchmarks.results import Cell, ResultTable, Rows
@@ -42,10 +42,6 @@ class Column:
     how: str
     """Version of lm-eval, and the options that differ from its own, in words."""
 
-    def head(self, *, several: bool) -> str:
-        """Its heading; `several`: whether tasks were measured in more than one way."""
-        return f"{self.task} {self.metric}" + (f" ({self.how})" if several else "")
-
 
 def recorded(metric: str, value: float | None, error: float | None, *, higher_is_better: bool) -> dict[str, float]:
     """The numbers that are recorded of a metric; none of a metric without a value, that is, with one that was not finite."""
@@ -61,35 +57,30 @@ def tables(rows: Rows) -> list[ResultTable]:
     columns = tuple(dict.fromkeys(column for one in found.values() for column in one))
     if not columns:
         return []
-    how = tuple(dict.fromkeys(column.how for column in columns))
-    heads = tuple(column.head(several=len(how) > 1) for column in columns)
+    ways = tuple(dict.fromkeys(column.how for column in columns))
+    heads = tuple(f"{c.task} {c.metric}{_number(ways, c.how)}" for c in columns)
+    how = "; ".join(f"{_number(ways, way)} {way}".strip() for way in ways)
     policies = [policy for policy in rows.policies if policy.id in found]
     scores = ResultTable(
         "lm-eval: scores",
         ("policy", *heads),
         tuple((p.name, tuple(_score(found[p.id].get(column)) for column in columns)) for p in policies),
-        (SCORES, f"Measured with: {'; '.join(filter(None, how))}."),
+        (SCORES, f"Measured with: {how}."),
     )
     reference = next((policy for policy in policies if policy.kind == "reference"), None)
     if reference is None:
         return [scores]
     base = found[reference.id]
-    compared = {
-        name: [found[p.id] for p in members if p.id in found]
-        for name, members in rows.systems.items()
-        if reference not in members
-    }
-    lost = ResultTable(
-        "lm-eval: forgetting",
-        ("loss", *heads),
-        tuple(
-            (name, tuple(_difference([one.get(column) for one in members], base.get(column)) for column in columns))
-            for name, members in compared.items()
-            if members
-        ),
-        (DIFFERENCES,),
-    )
-    return [lost, scores]
+    lost = []
+    for name, members in rows.systems.items():
+        seeds = [found[p.id] for p in members if p.id in found]
+        if not seeds or reference in members:
+            continue
+        cells = [_difference([one.get(column) for one in seeds], base.get(column)) for column in columns]
+        if members[0].loss is None:  # a model of the user's, which has no seeds
+            cells = [replace(cell, note="") if cell.value is not None else cell for cell in cells]
+        lost.append((name, tuple(cells)))
+    return [ResultTable("lm-eval: forgetting", ("loss", *heads), tuple(lost), (DIFFERENCES,)), scores]
 
 
 def _measured(rows: Rows) -> Mapping[int, Mapping[Column, Measured]]:
@@ -103,6 +94,11 @@ def _measured(rows: Rows) -> Mapping[int, Mapping[Column, Measured]]:
             column = Column(answer.question, metric, answer.category)
             own[column] = Measured(value, answer.metrics.get(metric + _ERROR), items)
     return found
+
+
+def _number(ways: Sequence[str], way: str) -> str:
+    """The number of a way of measuring, if there are several."""
+    return f" ({ways.index(way) + 1})" if len(ways) > 1 else ""
 
 
 def _score(one: Measured | None) -> Cell:

@@ -13,6 +13,7 @@ from typing import ClassVar
 from analysis.benchmarks.lm_eval import ITEMS, recorded
 from analysis.wording import count
 from archive.judgements import AnswerRow
+from evo.campaign.training import TaskUnusable
 from evo.config.schema import Config
 from evo.evaluate.studies.study import SavedPolicy, StudyRun
 from fitness.benchmarks.lm_eval.options import LmEvalOptions
@@ -35,18 +36,16 @@ class LmEval:
         try:
             check(_own(options))
         except BenchmarkError as error:
-            return [f"{NAME}: {error}"]
+            return [str(error)]
         return []
 
     def plan(self, run: StudyRun) -> str:
         """How many tasks and policies there are."""
         tasks = _own(run.options).tasks
-        return (
-            f"lm-eval: {count(len(tasks), 'task')} on each policy and on the reference; the time depends on the tasks."
-        )
+        return f"{count(len(tasks), 'task')} on each policy and on the reference; the time depends on the tasks."
 
     def run(self, run: StudyRun) -> None:
-        """Measure the policies one after another. Raises BenchmarkError after the last one if lm-eval failed on any of them."""
+        """Measure the policies one after another. Raises TaskUnusable after the last one if lm-eval failed on any."""
         options = _own(run.options)
         version = check(options)
         failed = []
@@ -57,7 +56,8 @@ class LmEval:
             except BenchmarkError as error:
                 failed.append(f"{policy.row.name}: {error}")
         if failed:
-            raise BenchmarkError("\n".join([f"lm-eval failed on {count(len(failed), 'policy', 'policies')}:", *failed]))
+            head = f"lm-eval failed on {count(len(failed), 'policy', 'policies')}; the others are recorded:"
+            raise TaskUnusable("\n".join([head, *failed]))
 
 
 def _own(options: TaskOptions) -> LmEvalOptions:

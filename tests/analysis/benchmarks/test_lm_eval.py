@@ -66,8 +66,8 @@ def test_a_metric_without_an_error_gives_a_difference_without_one():
 def test_tasks_that_were_measured_in_two_ways_are_two_columns():
     answers = (measured(1, "arc", 0.5), measured(1, "arc", 0.6, how="lm-eval 0.4.13, first 20 items"))
     (scores,) = [table for table in tables(Rows(POLICIES, answers, ())) if table.title == "lm-eval: scores"]
-    assert scores.columns == ("policy", "arc acc (lm-eval 0.4.13)", "arc acc (lm-eval 0.4.13, first 20 items)")
-    assert "lm-eval 0.4.13; lm-eval 0.4.13, first 20 items" in scores.notes[1]
+    assert scores.columns == ("policy", "arc acc (1)", "arc acc (2)")
+    assert scores.notes[1] == "Measured with: (1) lm-eval 0.4.13; (2) lm-eval 0.4.13, first 20 items."
 
 
 def test_without_a_reference_there_are_only_scores():
