@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 import time
@@ -33,7 +32,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from loopback_judge import FORMS, Form, LoopbackJudge, Seen, ranked_token
+from loopback_judge import LoopbackJudge, Seen
 from paper_data import Files, write_data
 
 from analysis.benchmarks.published import LOSSES, PUBLIC_DPO
@@ -49,15 +48,6 @@ LONGEST = 20
 IMDB = ("dpo", "slic", "lrml")
 PAPER = tuple(name for name in LOSSES if name != PUBLIC_DPO)
 """The known losses of the paper's tables."""
-
-
-WIN_RATE = Form(
-    "win rate",
-    re.compile(r'"model_identifier": "m"'),
-    re.compile(r'"output": "(?P<text>(?:[^"\\]|\\.)*)"'),
-    ranked_token,
-)
-"""The prompts of AlpacaEval and TL;DR: two answers as JSON, and the identifier of the better one as reply."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +155,7 @@ def praise(seen: Seen, answer: str) -> float:
 @contextmanager
 def judge() -> Iterator[str]:
     """The stand-in judge while the block runs: its address."""
-    with LoopbackJudge(port=PORT, forms=(WIN_RATE, *FORMS), opinion=praise) as server:
+    with LoopbackJudge(port=PORT, opinion=praise) as server:
         server.models = (JUDGE,)
         yield server.base_url
 
