@@ -77,8 +77,8 @@ def exact_p(x: Sequence[float], y: Sequence[float]) -> float:
     (total,) = arranged.values()
     zero = sum(1 for i in range(n) for j in range(n) if x[i] < x[j])
     seen = abs(sum(_over(1 << j, lower[i], higher[i]) for i in range(n) for j in range(n) if x[j] < x[i]))
-    counts = [total >> (block * power) & ((1 << block) - 1) for power in range(2 * zero + 1)]
-    return sum(count for power, count in enumerate(counts) if abs(power - zero) >= seen) / sum(counts)
+    orders = [total >> (block * power) & ((1 << block) - 1) for power in range(2 * zero + 1)]
+    return sum(number for power, number in enumerate(orders) if abs(power - zero) >= seen) / sum(orders)
 
 
 def _over(used: int, lower: int, higher: int) -> int:
