@@ -23,6 +23,7 @@ from analysis.snapshot import Snapshot
 from analysis.wording import count
 from archive.disk.files import there
 from archive.query import Reader
+from archive.records import EventKind
 
 
 @dataclass
@@ -46,7 +47,11 @@ def read(directories: Mapping[str, Path], evaluated: Evaluated) -> Given:
     Raises NotComparable for an archive of another kind, AnalysisError for a transfer without results, ArchiveError.
     """
     given = Given()
-    readers = {"": _search, "baselines": _baselines, "evaluate": partial(_evaluation, evaluated)}
+    readers = {
+        "": _search,
+        EventKind.BASELINES: _baselines,
+        EventKind.EVALUATE: partial(_evaluation, evaluated),
+    }
     for name, directory in directories.items():
         if there(directory / PLAN):
             _transfer(directory, name, given)
