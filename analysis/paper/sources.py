@@ -47,7 +47,7 @@ def read(directories: Mapping[str, Path], evaluated: Evaluated) -> Given:
     Raises NotComparable for an archive of another kind, AnalysisError for a transfer without results, ArchiveError.
     """
     given = Given()
-    readers = {
+    readers: dict[str, Callable[[Reader, str, Given], None]] = {
         "": _search,
         EventKind.BASELINES: _baselines,
         EventKind.EVALUATE: partial(_evaluation, evaluated),
