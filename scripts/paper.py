@@ -25,7 +25,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +80,8 @@ class Step:
 
     name: str
     arguments: tuple[str, ...]
+    judged: bool = False
+    """Whether it asks the judge."""
 
 
 def steps(folder: Path, files: Files, sizes: Sizes) -> list[Step]:
@@ -123,7 +125,7 @@ def steps(folder: Path, files: Files, sizes: Sizes) -> list[Step]:
                 f"mt-bench.references={files.references}", f"alpaca-eval.instructions={files.instructions}",
                 f"tldr.posts={files.comparisons}", "generation.plain=true", f"generation.max_new_tokens={LONGEST}", "workers=2",
             ),
-        )),
+        ), judged=True),
         Step("imdb", (
             "evaluate", *IMDB, "--on", "imdb", "--config", "recipes/imdb-embedded.yaml", "--seeds", "1", "--dir", at("imdb"),
             *_set("imdb.sampling_seeds=2", *sizes.settings),
@@ -153,11 +155,17 @@ def praise(seen: Seen, answer: str) -> float:
 
 
 @contextmanager
-def judge() -> Iterator[str]:
-    """The stand-in judge while the block runs: its address."""
-    with LoopbackJudge(port=PORT, opinion=praise) as server:
+def judge() -> Iterator[None]:
+    """The stand-in judge while the block runs. Ends the script if its port is in use."""
+    try:
+        server = LoopbackJudge(port=PORT, opinion=praise)
+    except OSError as error:
+        sys.exit(
+            f"the judge cannot listen on port {PORT} ({error.strerror}): end the other program, perhaps this script"
+        )
+    with server:
         server.models = (JUDGE,)
-        yield server.base_url
+        yield
 
 
 def run(step: Step) -> float:
@@ -165,7 +173,8 @@ def run(step: Step) -> float:
     print(f"\n=== {step.name}: evopo {' '.join(step.arguments)}\n", flush=True)
     began = time.monotonic()
     environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
-    done = subprocess.run([sys.executable, "-m", "evo", *step.arguments], cwd=ROOT, env=environment, check=False)
+    with judge() if step.judged else nullcontext():
+        done = subprocess.run([sys.executable, "-m", "evo", *step.arguments], cwd=ROOT, env=environment, check=False)
     if done.returncode:
         print(
             f"the step {step.name} ended with exit code {done.returncode}; the same command continues", file=sys.stderr
@@ -188,11 +197,10 @@ def main() -> None:
     names = [step.name for step in plan]
     if unknown := [name for name in options.only or () if name not in names]:
         parser.error(f"--only: expected one of {', '.join(names)}, got {unknown[0]!r}")
-    taken = {}
-    with judge():
-        for step in plan:
-            if not options.only or step.name in options.only:
-                taken[step.name] = run(step)
+    taken: dict[str, float] = {}
+    for step in plan:
+        if not options.only or step.name in options.only:
+            taken[step.name] = run(step)
     print("\n" + "\n".join(f"{name:<18}{seconds:7.0f} s" for name, seconds in taken.items()))
     print(f"{'all':<18}{sum(taken.values()):7.0f} s\n\nPage: {folder / 'paper.html'}")
 
