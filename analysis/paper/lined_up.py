@@ -52,7 +52,7 @@ def _table(benchmark: str, measures: Sequence[Measure]) -> Table:
 
 def _within(column: Column) -> str:
     """The title of a column in the table of its benchmark."""
-    return column.title.removeprefix(BENCHMARKS[column.benchmark]).removeprefix(", ") or column.unit
+    return column.title.removeprefix(BENCHMARKS[column.benchmark]).removeprefix(", ") or f"grade, {column.unit}"
 
 
 def _columns(benchmark: str) -> list[Column]:
@@ -77,6 +77,8 @@ def _why(name: str, column: Column, measure: Measure | None, evaluated: set[str]
     if measure is None:
         against = f" against {column.against}" if column.against else ""
         return f"no given directory has {BENCHMARKS[column.benchmark]}{against}: evopo evaluate LOSS --on {column.benchmark}"
+    if name == measure.against:
+        return "the others are compared with it"
     if VERSIONS.get(name) in evaluated:
         return f"{VERSIONS[name]} was judged here, which is another version"
     return "this loss was not judged in that directory"
@@ -127,21 +129,31 @@ def _fitness(name: str, measure: Measure) -> Cell:
 
 
 def correlations(measures: Sequence[Measure]) -> list[Correlated]:
-    """Rank correlations with the published columns: of each of our measures, and of the search's own published score."""
-    columns = [(column.title, _values(column.figures)) for column in published.COLUMNS]
-    logged = ("MT-Bench, with the losses of the run log", {**columns[0][1], **_values(published.RUN_LOG)})
-    own = Measure("published", "published MT-Bench score", {name: Number(at) for name, at in columns[0][1].items()})
-    pairs = [
-        *((measure, column) for measure in measures for column in (columns[0], logged, *columns[1:])),
-        *((own, column) for column in columns[1:]),
-    ]
-    found = [(measure, title, rank_correlation(measure.numbers, theirs)) for measure, (title, theirs) in pairs]
+    """Rank correlations with the published columns: of our fitness with all, of each judged benchmark with its own column and with
+    MT-Bench, and of the search's own published score with the held-out ones."""
+    own = Measure(
+        published.MT_BENCH.key, "published MT-Bench score",
+        {name: Number(value) for name, value in _values(published.MT_BENCH.figures).items()},
+    )  # fmt: skip
+    pairs = [(measure, title, theirs) for measure in measures for title, theirs in _compared(measure)]
+    pairs += [(own, column.title, _values(column.figures)) for column in published.COLUMNS[1:]]
+    found = [(measure, title, rank_correlation(measure.numbers, theirs)) for measure, title, theirs in pairs]
     kept = [(measure, title, one) for measure, title, one in found if one.n >= LEAST]
     adjusted = holm([1.0 if one.p_value is None else one.p_value for _, _, one in kept])
     return [
         Correlated(measure.title, measure.source, measure.judge, title, one, None if one.p_value is None else p)
         for (measure, title, one), p in zip(kept, adjusted, strict=True)
     ]
+
+
+def _compared(measure: Measure) -> Iterator[tuple[str, dict[str, float]]]:
+    """Title and values of the published columns that a measure is compared with."""
+    for column in published.COLUMNS:
+        if not measure.column or column.key in (measure.column, published.MT_BENCH.key):
+            yield column.title, _values(column.figures)
+    if measure.numbers.keys() & published.RUN_LOG.keys():
+        both = {**_values(published.MT_BENCH.figures), **_values(published.RUN_LOG)}
+        yield f"{published.MT_BENCH.title}, with the losses of the run log", both
 
 
 def _values(figures: Mapping[str, Figure]) -> dict[str, float]:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
 from analysis.benchmarks.published import PAPER
 from analysis.output.errors import NothingToDraw
-from analysis.output.files import write_whole
+from analysis.output.files import refuse, write_whole
 from analysis.paper import text
 from analysis.paper.pictures import FIGURE_6, FIGURES_9_10, REACH, draw_curves, draw_scores
-from analysis.paper.tables import Measure, Paper, Table
+from analysis.paper.tables import Measure, Number, Paper, Table
 from analysis.plots.canvas import drawing, svg
 from analysis.report.page import environment
 
 
 def check_page(path: Path, *, pictures: bool) -> None:
     """Check before long work that the page can be written. Raises ExportRefused, and MissingExtra without matplotlib."""
-    from analysis.output.files import refuse
-
     refuse(path)
     if pictures:
         with drawing():
@@ -48,18 +46,33 @@ def render(paper: Paper, measures: Sequence[Measure], *, pictures: bool = True) 
     )
 
 
-def _rows(table: Table) -> list[tuple[str, list[tuple[str, bool]]]]:
-    """Name and cells of each row; with each cell whether it is ours."""
+class Shown(NamedTuple):
+    """A cell of the page: the figure, or words; remarks in small print; and whether it is ours."""
+
+    figure: str
+    words: str
+    remarks: str
+    ours: bool
+
+
+def _rows(table: Table) -> list[tuple[str, list[Shown]]]:
+    """Name and cells of each row."""
     reasons = text.reasons_of(table)
     rows = []
     for name, cells in table.rows:
-        found: list[tuple[str, bool]] = []
+        found = []
         for heading, cell in zip(table.headings, cells, strict=True):
             if heading.published:
-                found.append((text.number_text(cell.published), False))
-            found.append((text.shown(cell, reasons), True))
+                found.append(_shown(cell.published, "–", ours=False))
+            found.append(_shown(cell.ours, text.shown(cell, reasons), ours=True))
         rows.append((name, found))
     return rows
+
+
+def _shown(number: Number | None, otherwise: str, *, ours: bool) -> Shown:
+    if number is None:
+        return Shown(otherwise, "", "", ours)
+    return Shown(number.digits, "" if number.digits else number.words, number.remarks if number.digits else "", ours)
 
 
 def _pictures(measures: Sequence[Measure]) -> dict[str, Markup]:

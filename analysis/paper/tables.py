@@ -24,16 +24,23 @@ class Number:
 
     @property
     def text(self) -> str:
-        """Value and error, then in brackets the words and what it is the mean of; the words alone without a value."""
-        if self.value is None:
-            return self.words
-        remarks = ", ".join(filter(None, (self.words, self.of)))
-        return self._digits(self.value) + (f" ({remarks})" if remarks else "")
+        """Value and error, then in brackets the remarks; the words alone without a value."""
+        return f"{self.digits} ({self.remarks})" if self.digits and self.remarks else self.digits or self.words
 
-    def _digits(self, value: float) -> str:
+    @property
+    def digits(self) -> str:
+        """Value and error; empty without a value."""
+        if self.value is None:
+            return ""
         if self.places is None:
-            return plus_minus(value, self.error)
-        return f"{value:.{self.places}f}".replace("-", "−") + (f" ± {self.error:.{self.places}f}" if self.error else "")
+            return plus_minus(self.value, self.error)
+        error = f" ± {self.error:.{self.places}f}" if self.error else ""
+        return f"{self.value:.{self.places}f}".replace("-", "−") + error
+
+    @property
+    def remarks(self) -> str:
+        """The words, and what the value is the mean of."""
+        return ", ".join(filter(None, (self.words, self.of)))
 
 
 @dataclass(frozen=True, slots=True)
