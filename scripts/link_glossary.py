@@ -11,6 +11,7 @@ GLOSSARY = ROOT / "docs" / "glossary.md"
 GENERATED = ROOT / "docs" / "losses.md"
 OTHER_SENSES = {
     "docs/architecture.md": {"benchmark", "contract"},
+    "docs/case-study.md": {"verdict"},
     "docs/configuration.md": {"duplicate"},
     "docs/contracts.md": {"seed"},
     "docs/exports.md": {"graph"},
@@ -19,6 +20,7 @@ OTHER_SENSES = {
     "docs/notes/numeric-tests.md": {"seed"},
     "docs/preference.md": {"finding", "verdict"},
     "docs/sandbox.md": {"operator", "parent", "seed"},
+    "docs/transfer.md": {"verdict"},
 }
 """Terms that a page uses in another sense than the glossary's."""
 NOT_PROSE = re.compile(

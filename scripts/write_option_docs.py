@@ -19,6 +19,7 @@ from evo.evaluate.settings import JudgeOptions  # noqa: E402
 from fitness.benchmarks.alpaca_eval.options import AlpacaEvalOptions  # noqa: E402
 from fitness.benchmarks.generation.generator import GenerationOptions  # noqa: E402
 from fitness.benchmarks.imdb.options import ImdbOptions  # noqa: E402
+from fitness.benchmarks.lm_eval.options import LmEvalOptions  # noqa: E402
 from fitness.benchmarks.mt_bench import options as mt_bench  # noqa: E402
 from fitness.benchmarks.tldr.options import TldrOptions  # noqa: E402
 from fitness.classification import options as classification  # noqa: E402
@@ -39,6 +40,7 @@ PAGES: dict[str, Sections] = {
     },
     "docs/imdb.md": {"imdb": ImdbOptions},
     "docs/mt-bench.md": {"mt-bench": mt_bench.Options},
+    "docs/forgetting.md": {"lm-eval": LmEvalOptions},
     "docs/win-rates.md": {"alpaca-eval": AlpacaEvalOptions, "tldr": TldrOptions},
     "docs/evaluate.md": {"judge": JudgeOptions, "generation": GenerationOptions},
     "docs/configuration.md": {

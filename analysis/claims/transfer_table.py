@@ -101,19 +101,20 @@ def _conclusions(transfer: Transfer) -> list[str]:
 
 
 def _standing(standing: Standing) -> str:
+    if standing.verdict is Verdict.FAILS:
+        return "fails: its training failed on at least one seed."
     above = [c.other for c in standing.comparisons if c.significant and c.paired.difference < 0]
     below = [c for c in standing.comparisons if c.significant and c.paired.difference > 0]
     undecided = [c.other for c in standing.comparisons if not c.significant]
     words = [
-        f"significantly worse than {', '.join(above)}" if above else "",
-        f"not distinguishable from {', '.join(undecided)}" if undecided else "",
+        f"falls back, significantly worse than {', '.join(above)}" if above else "",
+        "stays" if standing.verdict is Verdict.STAYS else "",
+        f"cannot be told apart from {', '.join(undecided)}" if undecided else "",
         f"significantly better than {len(below)} of {count(len(standing.comparisons), 'other loss', 'other losses')}",
         _against_best(standing.comparisons),
         f"not compared, failed or refused: {', '.join(standing.left_out)}" if standing.left_out else "",
     ]
-    if standing.verdict is Verdict.FAILS:
-        words = ["its training failed on at least one seed"]
-    return f"{standing.verdict}: " + "; ".join(filter(None, words)) + "."
+    return "; ".join(filter(None, words)) + "."
 
 
 def _against_best(comparisons: Sequence[Comparison]) -> str:

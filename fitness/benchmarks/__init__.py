@@ -1,4 +1,4 @@
 """Benchmarks that judge trained policies: questions, prompts for the judge, and the reading of its replies.
 
-Statistics and pictures of judgements are in `analysis/benchmarks/`; training, generation and recording in `evo/evaluate/`.
+Not here: statistics and pictures of judgements (`analysis/benchmarks/`), and training, generation and recording (`evo/evaluate/`).
 """

@@ -34,14 +34,26 @@ def is_equivariant(graph: VerifiedGraph) -> bool:
 
     The losses are reordered too, or do not change (one loss per rank, if sorted values are compared).
     """
+    axes = _axes_of_the_loss(graph)
+    return axes is not None and axes <= {0}
+
+
+def has_one_loss_per_item(graph: VerifiedGraph) -> bool:
+    """Whether entry i of the losses may belong to item i; False if they provably stay in place when the items are reordered, as
+    those of sorted values do."""
+    return _axes_of_the_loss(graph) != _NONE
+
+
+def _axes_of_the_loss(graph: VerifiedGraph) -> Axes | None:
+    """The item axes of the losses; None if equivariance is not proven."""
     found: list[Axes] = []
     try:
         for i, node in enumerate(graph.nodes):
             operands = [graph.types[a] for a in node.args]
             found.append(_item_axes(graph, node, [found[a] for a in node.args], operands, graph.types[i]))
     except _Unproven:
-        return False
-    return found[graph.output] <= {0}
+        return None
+    return found[graph.output]
 
 
 def _item_axes(graph: VerifiedGraph, node: Node, axes: Sequence[Axes], operands: Sequence[Type], result: Type) -> Axes:

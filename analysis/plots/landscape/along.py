@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import NormalDist
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from analysis.output.errors import NothingToDraw
 from sandbox.contracts.contract import BATCH, contract_named
 from sandbox.execute.evaluate import Array, CannotCompute, Evaluation, Evaluator, Points
+from sandbox.graph.equivariance import has_one_loss_per_item
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.types import Dim
 from sandbox.numeric.edges.inside import Inside
@@ -54,11 +56,13 @@ class Along:
         self.contract = contract_named(graph.contract)
         self.evaluator = Evaluator(graph)
         self.coupled = not self.evaluator.pointwise
+        self._by_rank = self.coupled and not has_one_loss_per_item(graph)
         self._background = torch.tensor(_BACKGROUND, dtype=torch.float64) * (line.reach(beta) / BACKGROUND_REACH)
 
     def among(self, items: Sequence[float]) -> Along:
         """The same loss, with these items at rest; their margins are in units of beta rho (or of the logit)."""
         other = copy(self)
+        other.__dict__.pop("_rest", None)
         other._background = torch.tensor(items, dtype=torch.float64) / self.per_margin
         return other
 
@@ -78,7 +82,7 @@ class Along:
         seen = self._seen(arguments)
         moved = [(a, g) for a, g in zip(self._learning(arguments), seen.gradients, strict=True) if a.requires_grad]
         (slopes,) = torch.autograd.grad([a for a, _ in moved], moving, [torch.from_numpy(g) for _, g in moved])
-        return self._own(seen.loss), slopes.numpy()
+        return self._value(seen.loss), slopes.numpy()
 
     def over(self, chosen: Array, rejected: Array, lead: Array) -> tuple[Array, Array, Array]:
         """Loss, and its slopes over the log-ratios of the chosen and the rejected completion, at these log-ratios; all (n,), nats.
@@ -94,7 +98,7 @@ class Along:
         ]
         reference = [self._with_background(torch.from_numpy(level), still) for _, level, _ in sides]
         seen = self._seen((*policy, *reference, self.beta))
-        return self._own(seen.loss), self._own(seen.gradients[0]), self._own(seen.gradients[1])
+        return self._value(seen.loss), self._own(seen.gradients[0]), self._own(seen.gradients[1])
 
     def edges(self, reach: float, steps: int) -> list[float]:
         """Margins up to `reach` at which the loss may change abruptly: kinks, conditions, poles, the middle of steep transitions.
@@ -138,6 +142,18 @@ class Along:
         rest = self._background if background is None else background
         return torch.cat([moving[:, None], rest.expand(len(moving), -1)], 1).reshape(-1)
 
+    def _value(self, losses: Array) -> Array:
+        """The loss of the moving item; of a loss by rank, whose entries belong to no item, what it adds to that of the others."""
+        if not self._by_rank:
+            return self._own(losses)
+        return np.asarray(losses.reshape(-1, len(self._background) + 1).sum(axis=1) - self._rest)
+
+    @cached_property
+    def _rest(self) -> float:
+        """Sum of the losses of the items at rest, as a batch without the moving one."""
+        arguments = self.line.arguments(self._background, self.beta)
+        return float(self._seen(arguments, len(self._background)).loss.sum())
+
     def _own(self, values: Array) -> Array:
         return values.reshape(-1, len(self._background) + 1)[:, 0] if self.coupled else values
 
@@ -145,17 +161,18 @@ class Along:
         pairs = zip(self.contract.arguments, arguments, strict=True)
         return [value for argument, value in pairs if argument.learns and isinstance(value, Tensor)]
 
-    def _seen(self, arguments: Sequence[Tensor | float]) -> Evaluation:
+    def _seen(self, arguments: Sequence[Tensor | float], size: int | None = None) -> Evaluation:
         try:
-            return self.evaluator(self._points(arguments))
+            return self.evaluator(self._points(arguments, size))
         except CannotCompute as error:
             raise NothingToDraw(f"the loss cannot be computed: {error}") from None
 
-    def _points(self, arguments: Sequence[Tensor | float]) -> Points:
+    def _points(self, arguments: Sequence[Tensor | float], size: int | None = None) -> Points:
+        """The arguments in batches of `size`: by default of the moving item and those at rest."""
         tensors = tuple(a.detach().numpy() for a in arguments if isinstance(a, Tensor))
         numbers = np.array([a for a in arguments if not isinstance(a, Tensor)], dtype=float)
         items = len(tensors[0])
-        size = len(self._background) + 1 if self.coupled else items
+        size = size or (len(self._background) + 1 if self.coupled else items)
         return Points(tensors, np.repeat(numbers[:, None], items, axis=1), (size,) * (items // size))
 
 

@@ -7,6 +7,8 @@ import pytest
 from evo.config.schema import ConfigError
 from evo.evaluate.settings import parted
 
+RECIPES = Path(__file__).parents[3] / "recipes" / "judging"
+
 
 def test_overrides_are_parted_by_their_section(tmp_path: Path) -> None:
     file = tmp_path / "judge.yaml"
@@ -36,6 +38,13 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
     file.write_text(text)
     with pytest.raises(ConfigError, match=said):
         parted(file, [])
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_recipes_are_valid(recipe: Path) -> None:
+    settings, rest = parted(recipe, [])
+    assert settings.judge is not None and settings.judge.prices.known and rest == ()
+    assert set(settings.judged(list(settings.options))) == set(settings.options)
 
 
 def test_without_anything_there_is_no_judge() -> None:

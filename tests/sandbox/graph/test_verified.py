@@ -121,7 +121,8 @@ def test_only_the_trust_boundaries_accept_an_unverified_graph() -> None:
         "sandbox.execute.interpreter.compile_loss", "sandbox.vetting.vet.vet_graph", "sandbox.vetting.pool.vet_graph",
         "fitness.training.batches.as_function", "fitness.training.trainer.__init__",
         "fitness.workers.pool.score", "fitness.workers.pool.score_all", "fitness.workers.pool.one",
-        "fitness.workers.pool.pair_margins", "analysis.plots.landscape.curve.along", "analysis.plots.landscape.curve.curve",
+        "fitness.workers.pool.pair_margins", "fitness.workers.pool.save_policy",
+        "analysis.plots.landscape.curve.along", "analysis.plots.landscape.curve.curve",
         "evo.proposing.genetic.builder.graft",
     }  # fmt: skip
 

@@ -114,6 +114,19 @@ def test_tails_are_those_of_the_page_of_known_losses(name):
     assert shown.right_tail.partition(",")[0] == described["right_tail"]
 
 
+@pytest.mark.parametrize("name", ["aot", "aot_unpaired"])
+def test_a_loss_of_sorted_values_is_what_the_moving_pair_adds_to_its_batch(name):
+    """Its entries belong to ranks. With a reference that finds all completions equal, AOT is the logistic loss."""
+    rho = np.array([-40.0, -1.0, 0.0, 2.0, 50.0])
+    values, slopes = along(known.graph(name), 0.05)(rho)
+    if name == "aot":
+        assert values == pytest.approx(np.log1p(np.exp(-0.05 * rho)))
+        assert slopes == pytest.approx(-0.05 / (1 + np.exp(0.05 * rho)))
+    step = 1e-4
+    higher, lower = (along(known.graph(name), 0.05)(rho + sign * step)[0] for sign in (1, -1))
+    assert slopes == pytest.approx((higher - lower) / (2 * step), rel=1e-5)
+
+
 def test_a_coupled_loss_is_examined_as_one_pair_of_a_batch():
     minimum, maximum = found("aql_repository").optima
     assert minimum.margin < 0 < maximum.margin, "its gate has the shape of that of LRML"

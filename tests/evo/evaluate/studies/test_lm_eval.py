@@ -1,4 +1,4 @@
-"""`evopo evaluate --on lm-eval`, with a program in place of lm-eval: what is measured, what is recorded, and what is not repeated."""
+"""`evopo evaluate --on lm-eval` with a program in place of lm-eval: what is measured, recorded, and not repeated."""
 
 import json
 from pathlib import Path
