@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help run test check soak clean
+.PHONY: help run paper test check soak clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -18,6 +18,9 @@ $(READY): pyproject.toml constraints.txt
 
 run: $(READY)  ## run the embedded campaign (CPU, nothing downloaded but packages, nothing paid)
 	$(BIN)/python -m evo run --set proposer=builtin
+
+paper: $(READY)  ## the whole paper in small, with a stand-in judge (about 10 minutes on 2 cores); page in runs/paper
+	$(BIN)/python scripts/paper.py
 
 test: $(READY)  ## run all tests
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal

@@ -42,6 +42,8 @@ class Column:
     """What the answers were compared with; empty for grades of single answers."""
     length_controlled: bool
     unit: str
+    places: int
+    """Decimal places of the published values."""
     figures: Mapping[str, Figure]
     """By loss."""
 
@@ -52,7 +54,8 @@ def _column(
     """A column from text: `value` or `value±error` in the order of `LOSSES`; `-` for a cell that the table leaves empty."""
     cells = dict(zip(LOSSES, values.split(), strict=True))
     figures = {name: _figure(cell) for name, cell in cells.items() if cell != "-"}
-    return Column(key, title, benchmark, against, length_controlled, unit, MappingProxyType(figures))
+    places = 3 if benchmark == "mt-bench" else 2
+    return Column(key, title, benchmark, against, length_controlled, unit, places, MappingProxyType(figures))
 
 
 def _figure(cell: str) -> Figure:

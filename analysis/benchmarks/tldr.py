@@ -14,4 +14,9 @@ MARK = "TL;DR:"
 
 def tables(rows: Rows) -> list[ResultTable]:
     """One table for each opponent and judge."""
-    return win_rate_tables(rows, "TL;DR", PUBLISHED, lambda text: text.strip().removeprefix(MARK).strip())
+    return win_rate_tables(rows, "TL;DR", PUBLISHED, summary)
+
+
+def summary(text: str) -> str:
+    """The summary in an answer, as the judge saw it: this text's length counts."""
+    return text.strip().removeprefix(MARK).strip()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 from analysis.output.encode import one_line
 from archive.query import Reader
@@ -59,7 +60,15 @@ def _named_outside(config: Config) -> str:
         return f"launcher: {one_line(' '.join(config.launcher), 80)}"
     defaults = task_options(config.task).model_fields
     for key, value in config.fitness.items():
-        plain = isinstance(value, int | float | None) or (key in defaults and value == defaults[key].default)
-        if not plain:
+        option = defaults.get(key)
+        plain = isinstance(value, int | float | None) or (option is not None and value == option.default)
+        if not plain and not (option is not None and isinstance(value, str) and value in _words(option.annotation)):
             return f"fitness.{one_line(key, 40)}: {one_line(str(value), 80)}"
     return ""
+
+
+def _words(annotation: object) -> frozenset[object]:
+    """The values that an option may have if its type is a Literal, perhaps among others: words of the task's own, no names."""
+    if get_origin(annotation) is Literal:
+        return frozenset(get_args(annotation))
+    return frozenset[object]().union(*map(_words, get_args(annotation)))

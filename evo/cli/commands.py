@@ -14,6 +14,7 @@ from evo.cli.compare import compare
 from evo.cli.evaluate import evaluate
 from evo.cli.failures import FAILURE, interrupted, reported
 from evo.cli.landscape import landscape
+from evo.cli.paper import paper
 from evo.cli.steering import STEERING
 from evo.cli.suggestions import Given, ways_on
 from evo.cli.transfer import transfer
@@ -34,7 +35,7 @@ def main() -> None:
     """Evolutionary search for preference losses, with a language model or without one."""
 
 
-for command in (compare, autopsy, evaluate, landscape, transfer, *STEERING):
+for command in (compare, autopsy, evaluate, landscape, paper, transfer, *STEERING):
     main.add_command(command)
 
 

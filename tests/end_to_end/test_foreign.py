@@ -64,6 +64,9 @@ READING = {
         ["transfer", STEERING.replace("\0", ""), "--setting", "a"], ["transfer", "DIR/loss.py", "--setting", "a"],
         ["transfer", "--setting", STEERING.replace("\0", "")],
     ],
+    "paper": [
+        ["paper", "DIR"], ["paper", "DIR", "--format", "json"], ["paper", "DIR", "DIR"], ["paper", STEERING.replace("\0", "")],
+    ],
     "compare": [["compare", "DIR"], ["compare", "DIR", STEERING.replace("\0", "")], ["compare", "DIR", "DIR"]],
     "inject": [["inject", "DIR", "DIR/loss.py"], ["inject", "DIR", STEERING.replace("\0", "")]],
     **{

@@ -164,8 +164,10 @@ def test_what_only_an_archive_names_is_not_used(run):
     assert "--pairs FILE.yaml" in result.output and "--config" not in result.output
 
 
-def test_the_task_of_a_run_is_made_as_it_was_recorded(tmp_path):
-    settings = {"task": "sentiment", "seed": 7, "fitness": {"world": "classic", "pairs": 64, "beta": 0.2}}
+@pytest.mark.parametrize("world", ("classic", "unfamiliar"))
+def test_the_task_of_a_run_is_made_as_it_was_recorded(tmp_path, world):
+    """Also if the run has a word of the task's own that is not the default, as every new run has."""
+    settings = {"task": "sentiment", "seed": 7, "fitness": {"world": world, "pairs": 64, "beta": 0.2}}
     wanted = trainings_of(make_run(tmp_path / "run", settings), ("workers=1",), "short", 2)
     assert (wanted.info.beta, wanted.config.fitness["pairs"], wanted.rung, len(wanted.seeds)) == (0.2, 64, "short", 2)
     with pytest.raises(RunDirError, match=r"fitness\.options\.pairs would change"):
