@@ -53,7 +53,6 @@ if TYPE_CHECKING:
 Judge = Callable[[str], float]
 
 LONGEST_BODY = 27  # tokens of the longest review after its prompt, the end included
-DRAWS_PER_PAIR = 1.25  # in about one of eight draws the two samples have equal rewards
 TEST_PAIRS = 128
 KEPT_SEEDS = 32  # of training pairs and of evaluation sets, about 1 MB each
 SEQUENCES_PER_PASS = 512
@@ -225,7 +224,7 @@ class SentimentRunner:
 
     def _ranked_pairs(self, name: str, split: Split, count: int, judge: Judge) -> tuple[Tensor, Tensor, Tensor]:
         """`count` pairs of reference samples: token ids of the prompts, the better completions and the worse completions."""
-        draws = int(DRAWS_PER_PAIR * count) + 16
+        draws = int(self.options.record.draws_per_pair * count) + 16
         prompt_ids = self._draw_prompts(name, split, draws)
         samples = self._sample(self.reference, prompt_ids.repeat(2, 1), random.Random(name).getrandbits(63))
         rewards = torch.tensor([judge(text) for text in self._texts(samples)], dtype=torch.float64)

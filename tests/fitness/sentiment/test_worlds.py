@@ -196,6 +196,19 @@ def test_in_shifted_judge_labels_follow_another_judge_than_the_measurement():
     assert sum(theirs.wrong) > sum(ours.wrong) + 0.1 * PAIRS
 
 
+def test_in_shifted_judge_every_seed_has_as_many_pairs_as_wanted():
+    made = SentimentRunner(Options.model_validate({"world": "shifted_judge"}), DATA)
+    seeds = (
+        2,
+        101,
+        102,
+        201,
+        202,
+        302,
+    )  # so many reviews of these have equal numbers of adjectives that pairs were missing once
+    assert [len(made._training_pairs(seed)) for seed in seeds] == [made.options.pairs] * len(seeds)
+
+
 @pytest.mark.parametrize("world", ["typical", "unfamiliar", "length", "shifted_judge"])
 def test_a_seed_determines_the_pairs_of_a_world(world):
     once, again = (list(runner(world, pairs=32)._training_pairs(5)) for _ in range(2))
