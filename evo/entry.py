@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from evo.cli.origin import HOME, passed_over
 
-WRONG_USE = 2
+WRONG_USE, INTERRUPTED = 2, 130
 
 
 def main() -> None:
@@ -44,6 +44,9 @@ def _run(command: Callable[[], None]) -> None:
         print(f"note: {file!r} has the name of a package of evopo and is ignored", file=sys.stderr)
     try:
         command()
+    except KeyboardInterrupt:  # while modules are imported, before a command can say what it has kept
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except Exception as error:
         why = _in_the_way(error)
         if not why:

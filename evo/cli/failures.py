@@ -40,6 +40,8 @@ def reported(function: Callable[..., Any]) -> Callable[..., Any]:
             _fail(error, FAILURE)
         except (SandboxUnavailable, WorkerFailed) as error:
             _fail(f"losses cannot be vetted: {error}", FAILURE)
+        except KeyboardInterrupt:  # a command that keeps something catches it earlier, and says so
+            interrupted("Interrupted.")
 
     return wrapper
 
