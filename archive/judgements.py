@@ -147,7 +147,7 @@ class JudgementWriter:
         """
         with self._file.transaction() as write:
             judgement = write.next_id("judgement")
-            event = write.event(EventKind.JUDGED, {"judgement": judgement, "asked": asked})
+            event = write.event(EventKind.JUDGEMENT_ADDED, {"judgement": judgement, "asked": asked})
             paid = row.usage
             columns = {
                 name: value

@@ -127,7 +127,7 @@ class EventKind(StrEnum):
     ANSWERED = "answered"
     JUDGE_ASKED = "judge_asked"
     """A request to a judge, before it is sent: what it may cost at most. A later event `charged` names this one in `asked`."""
-    JUDGED = "judged"
+    JUDGEMENT_ADDED = "judgement_added"
     FINISHED = "finished"
     """The search and the final have ended: the reason."""
 

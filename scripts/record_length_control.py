@@ -54,7 +54,7 @@ def gamed(seed: int, hard: list[float]) -> list[list[float]]:
     ]  # fmt: skip
 
 
-def annotations(rows: list[list[float]]) -> list[dict[str, Any]]:
+def annotated(rows: list[list[float]]) -> list[dict[str, Any]]:
     """The comparisons in the package's format."""
     return [
         {
@@ -74,7 +74,7 @@ def recorded(python: Path) -> dict[str, Any]:
         for seed, (name, settings) in enumerate(CASES.items()):
             rows = comparisons(seed, **settings)
             baselines = gamed(seed, [row[3] for row in rows])
-            told.write_text(json.dumps(annotations(rows)))
+            told.write_text(json.dumps(annotated(rows)))
             with table.open("w", newline="") as file:
                 csv.writer(file).writerows([(*GAMED_COLUMNS[1::-1], *GAMED_COLUMNS[2:], "not_gamed_baseline")])
                 csv.writer(file).writerows((*row, False) for row in baselines)

@@ -45,7 +45,7 @@ def write(rows: Rows, folder: Path) -> list[Path]:
         lines = {}
         for policy_id, own in judged.items():
             name = rows.policy[policy_id].name
-            rated = formats.annotations(rows, own, name, opponent.name, opponent.judge)
+            rated = formats.annotated(rows, own, name, opponent.name, opponent.judge)
             written[folder / f"annotations-{slugs[policy_id]}-{against}.json"] = json_text(rated)
             lines[name] = formats.entry(own, facts)
         board = folder / f"leaderboard-{against}.csv"

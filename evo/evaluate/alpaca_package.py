@@ -64,14 +64,14 @@ def package_lines(benchmark: Benchmark, files: Sequence[Path]) -> Iterator[str]:
     """A line with the package's rates for each file of annotations, or why there are none; none without an environment."""
     if not isinstance(benchmark, AlpacaEval) or benchmark.settings.python is None:
         return
-    settings = benchmark.settings
+    settings, python = benchmark.settings, benchmark.settings.python
     gamed = None if settings.gamed is None else gamed_file(settings.gamed, "alpaca-eval.gamed")
     form = "length_controlled_minimal" if gamed is None else "length_controlled_v1"
     for path in files:
         if not path.name.startswith("annotations-"):
             continue
         try:
-            found = package_rates(settings.python, path, form, gamed)
+            found = package_rates(python, path, form, gamed)
         except BenchmarkError as error:  # for example without a difference of lengths
             yield f"{path.name}: {error}"
         else:

@@ -112,7 +112,9 @@ class Answers:
         referenced = [one for one in wanted if one.sampling_seed == 0 and one.question.references]
         if own is None or not referenced or self._archive is None:
             return None
-        digest = key_of(benchmark.name, own, [(one.question.id, one.question.references[0]) for one in referenced])
+        digest = key_of(
+            benchmark.name, own, [(q.id, q.references[0], dict(q.facts)) for q in (one.question for one in referenced)]
+        )
         policy = self._archive.judgements.add_policy(own, OUTPUTS, f"outputs-{digest}")
         self._record(
             AnswerRow(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,13 @@ class Outcome:
 
     benchmark: str
     rows: Rows
-    tables: tuple[ResultTable, ...]
     judge: str
     """Name of the judge's model; empty for a benchmark without one."""
+
+    @cached_property
+    def tables(self) -> tuple[ResultTable, ...]:
+        """Computed when they are read: errors by bootstrap take seconds for each policy."""
+        return tuple(tables_of(self.benchmark, self.rows))
 
     @property
     def judged(self) -> str:
@@ -83,7 +88,7 @@ def _outcome(reader: Reader, name: str, payload: Mapping[str, Any], policies: Se
     )
     used = {row.policy_id for row in answers}
     rows = Rows(tuple(row for row in policies if row.id in used), answers, judgements)
-    return Outcome(name, rows, tuple(tables_of(name, rows)), judge if isinstance(judge, str) else "")
+    return Outcome(name, rows, judge if isinstance(judge, str) else "")
 
 
 def results_text(reader: Reader) -> str:

@@ -36,7 +36,6 @@ from fitness.chat.errors import LLMError
 from sandbox.verdicts.verdict import VerdictStatus
 from sandbox.vetting.pool import VetPool
 
-KIND = "evaluate"
 Say = Callable[[str], None]
 
 
@@ -51,7 +50,7 @@ def run_evaluation(work: Work, path: Path, say: Say) -> None:
     check_chats(work, path)
     paid = asyncio.run(_reached(work.endpoint)) if work.endpoint and not _all_answered(work, path) else Usage()
     config = subjects.config
-    rundir, archive, resumed = open_run(path, config, subjects.info, {}, "dpo", kind=KIND)
+    rundir, archive, resumed = open_run(path, config, subjects.info, {}, "dpo", kind="evaluate")
     with archive, Reader.open(rundir.archive) as reader:
         if resumed:
             archive.recover()
@@ -63,6 +62,8 @@ def run_evaluation(work: Work, path: Path, say: Say) -> None:
         if paid:
             archive.charge(TO_JUDGE, recorded(paid))
         say(f"Everything is recorded in {path}; the same command continues.")
+        for note in (note for benchmark in work.benchmarks.values() for note in getattr(benchmark, "notes", ())):
+            say(note)
         losses = _vetted(archive, reader, subjects.losses, say)
         work = replace(work, recipes=tuple(r for r in work.recipes if r.graph is None or r.loss in losses))
         saved = _saved(work, path, archive, reader, say)
@@ -70,8 +71,9 @@ def run_evaluation(work: Work, path: Path, say: Say) -> None:
         try:
             _judged(work, saved, answers, archive, reader, say)
         except JudgingStopped:
-            say("\nJudged so far:\n")
-            say(results_text(reader))
+            if reader.judgements():
+                say("\nJudged so far:\n")
+                say(results_text(reader))
             raise
         for name, (study, options) in work.studies.items():
             archive.event(EventKind.EVALUATE, {"benchmark": name, "options": options.model_dump(mode="json")})

@@ -87,6 +87,8 @@ class Benchmark(Protocol):
     One that compares policies may have an attribute `opponent`: the loss whose policies all others are compared with, or
     `reference` for the untrained model, which is the default, or None if it compares none. A policy is compared with the opponent
     of its own seed.
+
+    It may have an attribute `notes`, which is read after `questions`: sentences for the user, for example on rows left out.
     """
 
     name: ClassVar[str]

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from fitness.benchmarks.protocol import BenchmarkError
-from fitness.preference.pairs.reading import json_rows as strict
+from fitness.preference.pairs.reading import json_rows
 from fitness.preference.pairs.reading.files import kind
 from fitness.preference.pairs.reading.folders import local_source
 from fitness.score import EvaluationFailed
 
 
 def data_rows(name: str, key: str, expected: str, *, split: str = "train", file: str = "") -> Sequence[dict[str, Any]]:
-    """All rows of `name`, in order: a file, a folder, or a data set on the hub (there `file`, or the whole split).
+    """All rows of `name`, in order, as `placed_rows`."""
+    return [row for _, row in placed_rows(name, key, expected, split=split, file=file)]
 
-    `key` is the option that names it, `expected` describes a row. Raises BenchmarkError with the file and line.
+
+def placed_rows(
+    name: str, key: str, expected: str, *, split: str = "train", file: str = ""
+) -> Sequence[tuple[str, dict[str, Any]]]:
+    """All rows of `name` with their places, such as `line 3 of FILE`: a file, a folder, or a data set on the hub.
+
+    On the hub `file` is read, or the whole split. `key` is the option that names it, `expected` describes a row. Raises
+    BenchmarkError with the file and line.
     """
     path = Path(name).expanduser()
     if not path.exists() and (kind(path) or name.startswith((".", "/", "~"))):
         raise BenchmarkError(f"{key}: there is no file {path}")
+    if path.is_file() and not path.stat().st_size:
+        raise BenchmarkError(f"{key}: {path} is empty; {expected}")
     try:
-        if path.exists():
-            rows = list(local_source(path, "train" if path.is_file() else split, None).rows())
-        else:
-            rows = _from_hub(name, key, split, file)
+        rows = list(_local(path, split, expected) if path.exists() else _from_hub(name, key, split, file, expected))
     except EvaluationFailed as error:
-        # The reader of preference data describes its own rows.
-        raise BenchmarkError(f"{key}: {error.detail.replace(strict.EXPECTED, expected)}") from None
+        raise BenchmarkError(f"{key}: {error.detail}") from None
     except OSError as error:
         raise BenchmarkError(f"{key}: cannot read {name} ({error})") from None
     if not rows:
@@ -51,9 +57,20 @@ def hub_file(name: str, key: str, file: str) -> Path:
         raise BenchmarkError(_unreachable(name, key, error)) from None
 
 
-def _from_hub(name: str, key: str, split: str, file: str) -> list[dict[str, Any]]:
+def _local(path: Path, split: str, expected: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    source = local_source(path, "train" if path.is_file() else split, None)
+    if path.is_file() and kind(path) == "json":
+        return json_rows.placed_rows(path, expected)
+    return _numbered(str(path), source.rows())
+
+
+def _numbered(name: str, rows: Iterable[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    return ((f"row {number} of {name}", dict(row)) for number, row in enumerate(rows, start=1))
+
+
+def _from_hub(name: str, key: str, split: str, file: str, expected: str) -> Iterator[tuple[str, dict[str, Any]]]:
     if file:
-        return list(local_source(hub_file(name, key, file), "train", None).rows())
+        return _local(hub_file(name, key, file), split, expected)
     try:
         from datasets import load_dataset
     except ImportError:
@@ -61,7 +78,7 @@ def _from_hub(name: str, key: str, split: str, file: str) -> list[dict[str, Any]
             f"{key}: {name} is no file here, and the hub needs datasets; run: pip install 'evopo[train]'"
         ) from None
     try:
-        return [dict(row) for row in load_dataset(name, split=split)]
+        return _numbered(name, load_dataset(name, split=split))
     except (OSError, ValueError, RuntimeError) as error:
         raise BenchmarkError(_unreachable(name, key, error)) from None
 

@@ -40,10 +40,12 @@ def place(evo: Command) -> Command:
 
 
 def counts(archive: Path) -> tuple[int, int, int]:
+    """Saved policies, recorded answers, recorded judgements."""
     if not archive.exists():
         return 0, 0, 0
+    saved = [path for path in (archive.parent / "policies").glob("*") if not path.name.startswith(".")]
     with Reader.open(archive) as reader:
-        return len(reader.policies()), len(reader.answers()), len(reader.judgements())
+        return len(saved), len(reader.answers()), len(reader.judgements())
 
 
 def test_kill_9_loses_and_repeats_nothing(place: Command) -> None:

@@ -70,12 +70,13 @@ class Judged:
 
     def grades(self, policies: Sequence[PolicyRow], keep: Keep = lambda row: True) -> list[Values]:
         """Grades by policy and question."""
-        found: list[dict[str, list[float]]] = []
+        found: list[Values] = []
         for policy in policies:
-            found.append({})
+            grades: dict[str, list[float]] = {}
             for row in self.of([policy], keep):
                 if row.grade is not None:
-                    found[-1].setdefault(row.question, []).append(row.grade)
+                    grades.setdefault(row.question, []).append(row.grade)
+            found.append(grades)
         return found
 
     def pairs_of(self, policy: PolicyRow) -> Sequence[Pair]:

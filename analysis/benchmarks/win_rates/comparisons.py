@@ -65,16 +65,20 @@ class Pair:
 
 @dataclass
 class _Open:
-    """A pair whose replies are being gathered."""
+    """A pair whose replies are being gathered: the opponent's answer, and our points by whether ours was shown first."""
 
     question: str
-    first: list[float | None] = field(default_factory=list)
-    second: list[float | None] = field(default_factory=list)
+    theirs: int
+    points: dict[bool, float | None] = field(default_factory=dict)
 
 
 def pairs(rows: Rows, read: Callable[[str], str]) -> Mapping[Opponent, Mapping[int, tuple[Pair, ...]]]:
-    """All pairs by opponent and by the policy's id. `read` makes of an answer the text whose length counts."""
-    open_pairs: dict[tuple[Opponent, int], dict[tuple[int, int], _Open]] = {}
+    """All pairs by opponent and by the policy's id. `read` makes of an answer the text whose length counts.
+
+    An answer meets one answer of an opponent. Of several judgements of a pair in one order, for example since the data's answers
+    were recorded anew, the last counts.
+    """
+    gathered: dict[Opponent, dict[int, dict[int, _Open]]] = {}
     for row in rows.judgements:
         if row.second is None:
             continue
@@ -83,26 +87,28 @@ def pairs(rows: Rows, read: Callable[[str], str]) -> Mapping[Opponent, Mapping[i
         ours = sides[0] if theirs == sides[1] else sides[1]
         if (policy := rows.policy_of(ours)) is None:
             continue
-        key = (_opponent(rows, theirs, row), policy.id)
-        pair = open_pairs.setdefault(key, {}).setdefault((ours, theirs), _Open(row.question))
-        if ours == row.first:
-            pair.first.append(row.grade)
-        else:
-            pair.second.append(None if row.grade is None else 1 - row.grade)
-    found: dict[Opponent, dict[int, tuple[Pair, ...]]] = {}
-    for (opponent, policy_id), judged in open_pairs.items():
-        found.setdefault(opponent, {})[policy_id] = tuple(
-            Pair(
-                pair.question,
-                _text(rows, ours, read) or "",
-                _text(rows, theirs, read),
-                next((points for points in pair.first if points is not None), None),
-                next((points for points in pair.second if points is not None), None),
-                (pair.first + pair.second).count(None),
+        judged = gathered.setdefault(_opponent(rows, theirs, row), {}).setdefault(policy.id, {})
+        pair = judged.setdefault(ours, _Open(row.question, theirs))
+        pair.theirs = theirs
+        is_first = ours == row.first
+        pair.points[is_first] = row.grade if is_first or row.grade is None else 1 - row.grade
+    return {
+        opponent: {
+            policy_id: tuple(
+                Pair(
+                    pair.question,
+                    _text(rows, ours, read) or "",
+                    _text(rows, pair.theirs, read),
+                    pair.points.get(True),
+                    pair.points.get(False),
+                    list(pair.points.values()).count(None),
+                )
+                for ours, pair in judged.items()
             )
-            for (ours, theirs), pair in judged.items()
-        )
-    return found
+            for policy_id, judged in policies.items()
+        }
+        for opponent, policies in gathered.items()
+    }
 
 
 def by_question(judged: tuple[Pair, ...]) -> Mapping[str, float]:

@@ -49,7 +49,7 @@ def model_outputs(rows: Rows, policy: PolicyRow, benchmark: str) -> list[dict[st
     ]
 
 
-def annotations(
+def annotated(
     rows: Rows, judged: Sequence[Pair], ours: str, theirs: str, annotator: str
 ) -> list[dict[str, str | float | None]]:
     """The pairs of one policy with one opponent; a pair without a grade has the preference null."""

@@ -9,12 +9,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fitness.benchmarks.protocol import BenchmarkError
+from fitness.benchmarks.rows import placed_rows
 from fitness.chat.request import Message
-from fitness.preference.pairs.reading.json_rows import placed_rows
-from fitness.score import EvaluationFailed
 
+KEY = "mt-bench.templates"
 _FIELD = re.compile(r"\{([a-z]\w*)\}")
 EXPECTED = 'expected {"name": "single-v1", "system_prompt": "...", "prompt_template": "..."}'
 
@@ -79,27 +80,23 @@ class Template:
 
 def read_templates(path: Path) -> dict[Form, Template]:
     """The templates of a file in the published format, by form; other prompts in it are not read. Raises BenchmarkError."""
+    if not path.is_file():
+        raise BenchmarkError(f"{KEY}: there is no file {path}")
     wanted = {form.published: form for form in FORMS}
     found: dict[Form, Template] = {}
-    try:
-        for place, row in placed_rows(path, EXPECTED):
-            form = wanted.get(name) if isinstance(name := row.get("name"), str) else None
-            if form is None:
-                continue
-            texts = [row.get(key) for key in ("system_prompt", "prompt_template")]
-            if not all(isinstance(text, str) for text in texts):
-                raise BenchmarkError(f"{place}: system_prompt and prompt_template should be texts: {EXPECTED}")
-            found[form] = _checked(place, form, Template(*map(str, texts)))
-    except EvaluationFailed as failure:
-        raise BenchmarkError(failure.detail) from failure
-    except OSError as error:
-        raise BenchmarkError(f"cannot read {path}: {error.strerror}; check `templates`") from error
+    for place, row in placed_rows(str(path), KEY, EXPECTED):
+        if isinstance(name := row.get("name"), str) and (form := wanted.get(name)):
+            found[form] = _template(f"{KEY}: {place}", form, row)
     if missing := [form.published for form in FORMS if form not in found]:
-        raise BenchmarkError(f"{path} lacks the prompts {', '.join(missing)}: give a file that has all of them")
+        raise BenchmarkError(f"{KEY}: {path} lacks the prompts {', '.join(missing)}: give a file that has all of them")
     return found
 
 
-def _checked(place: str, form: Form, template: Template) -> Template:
+def _template(place: str, form: Form, row: Mapping[str, Any]) -> Template:
+    system, prompt = row.get("system_prompt"), row.get("prompt_template")
+    if not isinstance(system, str) or not isinstance(prompt, str):
+        raise BenchmarkError(f"{place}: system_prompt and prompt_template should be texts: {EXPECTED}")
+    template = Template(system, prompt)
     missing, unknown = form.fields - template.fields, template.fields - form.fields
     if missing or unknown:
         named = "; ".join(

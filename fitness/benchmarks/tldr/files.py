@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fitness.benchmarks.protocol import BenchmarkError
-from fitness.benchmarks.rows import data_rows
+from fitness.benchmarks.rows import placed_rows
 
 EXPECTED = (
     'expected rows {"info": {"post": ..., "title": ..., "subreddit": ...}, "summaries": [...], "choice": ...}, {"prompt": ..., '
@@ -40,8 +40,8 @@ def read_posts(name: str, split: str) -> Posts:
     found: dict[str, str] = {}
     without: dict[str, None] = {}
     articles = 0
-    for number, row in enumerate(data_rows(name, KEY, EXPECTED, split=split), start=1):
-        where = f"{KEY}: row {number} of {name}"
+    for place, row in placed_rows(name, KEY, EXPECTED, split=split):
+        where = f"{KEY}: {place}"
         if "info" in row and _is_article(row["info"]):
             articles += 1
             continue

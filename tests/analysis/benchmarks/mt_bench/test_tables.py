@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from judged_rows import Ask, judged, over_http, policy
 from loopback_judge import LoopbackJudge, Mode
+from mt_bench_rows import Ask, judged, over_http, policy
 
 from analysis.benchmarks.mt_bench import draw, tables
 from analysis.benchmarks.results import Cell, ResultTable, Rows, csv_of, plain_of, text_of

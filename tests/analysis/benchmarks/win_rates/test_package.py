@@ -56,7 +56,7 @@ def test_our_rates_are_those_of_the_package(tmp_path) -> None:
     assert PYTHON is not None
     case = GOLDEN["cases"]["longer answers win"]
     told = tmp_path / "annotations.json"
-    told.write_text(json.dumps(record.annotations(case["comparisons"])))
+    told.write_text(json.dumps(record.annotated(case["comparisons"])))
     found = package_rates(Path(PYTHON), told, "length_controlled_minimal")
     ours = length_controlled(sample(case, "length_controlled_minimal"))
     assert found.length_controlled == pytest.approx(100 * ours.rate, abs=TOLERANCE)
@@ -64,7 +64,7 @@ def test_our_rates_are_those_of_the_package(tmp_path) -> None:
 
 def test_an_environment_without_the_package_is_an_error_with_a_remedy(tmp_path) -> None:
     told = tmp_path / "annotations.json"
-    told.write_text(json.dumps(record.annotations([[0.5, 10, 20, 0.0]])))
+    told.write_text(json.dumps(record.annotated([[0.5, 10, 20, 0.0]])))
     with pytest.raises(BenchmarkError, match=r"printed no rates .*pip install alpaca_eval"):
         package_rates(Path("/bin/true"), told, "length_controlled_minimal")
     without = tmp_path / "python"

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from judged_rows import judged_rows
+from compared_answers import judged_rows
 
 from analysis.benchmarks import alpaca_eval, tldr
 from analysis.benchmarks.results import Rows, text_of
@@ -145,6 +145,16 @@ def test_replies_without_a_grade_are_counted_and_their_pairs_left_out(benchmark)
     nonsense = cells(judged_rows(benchmark(), EQUAL, lambda *_: JudgeReply("Bananas.")), "dpo")
     assert (nonsense["win rate %"].value, nonsense["win rate %"].ungraded) == (None, 2 * COUNT)
     assert nonsense["length-controlled %"].note == "no graded pair"
+
+
+def test_of_several_judgements_of_a_pair_the_last_counts(benchmark) -> None:
+    rows = judged_rows(benchmark(), EQUAL, judge())
+    again = [
+        replace(row, id=row.id + 1000, grade=None if row.grade is None else 1 - row.grade) for row in rows.judgements
+    ]
+    found = cells(Rows(rows.policies, rows.answers, (*rows.judgements, *again)), "dpo")["win rate %"]
+    assert found.value == pytest.approx(100 - cells(rows, "dpo")["win rate %"].value)
+    assert (found.n, found.ungraded) == (COUNT, 0)
 
 
 def test_judges_and_prompts_are_not_mixed(benchmark) -> None:

@@ -117,7 +117,7 @@ def test_an_answer_without_its_second_turn_is_an_error(tmp_path: Path) -> None:
 
 
 def test_forms_change_with_the_prompts_that_a_user_gives(tmp_path: Path) -> None:
-    with pytest.raises(BenchmarkError, match="cannot read"):
+    with pytest.raises(BenchmarkError, match="there is no file"):
         benchmark(tmp_path, templates=str(tmp_path / "none.jsonl"))
     assert set(benchmark(tmp_path).forms) == {
         "single", "single-turn-2", "single-reference", "single-reference-turn-2",

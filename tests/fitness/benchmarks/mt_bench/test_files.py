@@ -1,6 +1,9 @@
 """Question and reference files of MT-Bench: the published formats, and every fault with its file and line."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +64,7 @@ def test_reference_answers_in_the_published_format(tmp_path: Path) -> None:
         ([{**MATHS, "reference": "4"}], "line 1 of {}: reference should be a list of texts, got '4'"),
         ([[1], WRITING], "row 1 of {} is not an object"),
         ([WRITING, [1]], 'line 2 of {} is not an object: expected {{"question_id": 81'),
-        ([], "{} has no question"),
+        ([], "mt-bench.questions: {} is empty; expected {{"),
     ],
 )
 def test_faults_of_a_question_file(tmp_path: Path, rows: list[Any], said: str) -> None:
@@ -106,12 +109,24 @@ def test_a_second_reference_answer_to_one_question(tmp_path: Path) -> None:
         read_references(lines(tmp_path / "gpt-4.jsonl", row, row))
 
 
-@pytest.mark.parametrize("name", ["missing.jsonl", "folder/missing.json", "/nowhere/at/all"])
+@pytest.mark.parametrize("name", ["missing.jsonl", "folder/missing.json", "/nowhere/at/all", "./here"])
 def test_a_missing_file_is_not_looked_for_on_the_hub(name: str) -> None:
-    with pytest.raises(BenchmarkError, match=f"there is no file {name}"):
+    with pytest.raises(BenchmarkError, match=f"mt-bench.questions: there is no file {name.removeprefix('./')}"):
         read_questions(name)
 
 
-def test_a_folder_is_not_a_question_file(tmp_path: Path) -> None:
-    with pytest.raises(BenchmarkError, match="is not a regular file"):
+def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match=r"mt-bench\.questions: .* holds no data"):
         read_questions(str(tmp_path))
+
+
+def test_a_data_set_that_the_hub_does_not_give_is_an_error_with_its_name() -> None:
+    pytest.importorskip("datasets")
+    code = "from fitness.benchmarks.mt_bench.files import read_questions; read_questions('nobody/no-such-questions')"
+    offline = os.environ | {"HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=offline, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert (
+        "BenchmarkError: mt-bench.questions: nobody/no-such-questions is no file here, and cannot be read"
+        in done.stderr
+    )

@@ -96,5 +96,5 @@ def test_faults_of_a_file_of_prompts(tmp_path: Path, changes: Any, said: str) ->
 
 
 def test_a_missing_file_of_prompts(tmp_path: Path) -> None:
-    with pytest.raises(BenchmarkError, match=r"cannot read .*No such file"):
+    with pytest.raises(BenchmarkError, match=r"mt-bench.templates: there is no file"):
         read_templates(tmp_path / "none.jsonl")

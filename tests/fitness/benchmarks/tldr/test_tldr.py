@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from judged_rows import shown_in
+from compared_answers import shown_in
 
 from fitness.benchmarks.protocol import BenchmarkError, Shown
 from fitness.benchmarks.tldr.benchmark import Tldr
@@ -77,13 +77,13 @@ GOOD = compared("I fell.", ("ref", "fell"))
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        (compared("I ran.", ("ref", "ran"), choice=2), "row 2 of .* has the choice 2 among 1 summaries"),
+        (compared("I ran.", ("ref", "ran"), choice=2), "line 2 of .* has the choice 2 among 1 summaries"),
         (compared("I ran.", ("ref", "ran"), choice=None), "choice None"),
-        (compared(" ", ("ref", "ran")), "row 2 of .* has no post"),
-        ({**compared("I ran."), "summaries": []}, "row 2 of .* has no list of summaries"),
-        ({**compared("I ran."), "summaries": [{"policy": "ref"}]}, "row 2 of .* a summary without text"),
-        ({"prompt": "POST: x", "text": "y"}, "row 2 of .* no prompt and chosen as texts"),
-        ({"prompt": "POST: x", "completion": " "}, "row 2 of .* no prompt and completion as texts"),
+        (compared(" ", ("ref", "ran")), "line 2 of .* has no post"),
+        ({**compared("I ran."), "summaries": []}, "line 2 of .* has no list of summaries"),
+        ({**compared("I ran."), "summaries": [{"policy": "ref"}]}, "line 2 of .* a summary without text"),
+        ({"prompt": "POST: x", "text": "y"}, "line 2 of .* no prompt and chosen as texts"),
+        ({"prompt": "POST: x", "completion": " "}, "line 2 of .* no prompt and completion as texts"),
         ("{'info': 1}", "line 2 .* is not valid JSON.*summaries"),
     ],
 )
