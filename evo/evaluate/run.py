@@ -71,8 +71,9 @@ def run_evaluation(work: Work, path: Path, say: Say) -> None:
         try:
             _judged(work, saved, answers, archive, reader, say)
         except JudgingStopped:
-            say("\nJudged so far:\n")
-            say(results_text(reader))
+            if reader.judgements():
+                say("\nJudged so far:\n")
+                say(results_text(reader))
             raise
         for name, (study, options) in work.studies.items():
             archive.event(EventKind.EVALUATE, {"benchmark": name, "options": options.model_dump(mode="json")})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from judged_rows import shown_in
+from compared_answers import shown_in
 
 from fitness.benchmarks.alpaca_eval.prompts import PAIR
 from fitness.benchmarks.comparing import ComparingOptions, grade, messages, opponents, requests, template_of

@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from judged_rows import judged_rows
+from compared_answers import judged_rows
 
 from analysis.benchmarks import alpaca_eval
 from analysis.benchmarks.results import Rows

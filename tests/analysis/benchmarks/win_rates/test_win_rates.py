@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from judged_rows import judged_rows
+from compared_answers import judged_rows
 
 from analysis.benchmarks import alpaca_eval, tldr
 from analysis.benchmarks.results import Rows, text_of

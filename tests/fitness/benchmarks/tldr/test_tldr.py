@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from judged_rows import shown_in
+from compared_answers import shown_in
 
 from fitness.benchmarks.protocol import BenchmarkError, Shown
 from fitness.benchmarks.tldr.benchmark import Tldr
