@@ -194,7 +194,6 @@ def test_the_tokens_are_those_of_trl(rows, template, begins, models_by_template)
     ]
 
 
-@pytest.mark.parametrize("make", [plain, chat])
 def test_an_empty_system_turn_is_rendered_where_a_conversation_has_none(tmp_path):
     model = save_model(tmp_path / "model")
     usual, with_turn = (
@@ -207,6 +206,7 @@ def test_an_empty_system_turn_is_rendered_where_a_conversation_has_none(tmp_path
     assert pair_tokens(own, with_turn) == pair_tokens(own, usual)
 
 
+@pytest.mark.parametrize("make", [plain, chat])
 def test_valid_data_is_unchanged_and_has_no_notes(make, seen, models_by_template):
     """The same rows with the same tokens in the same order as a trainer of TRL's makes them, so that scores stay what they were."""
     found, notes, options = seen(rows_of(make))
