@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.txt
 run: $(READY)  ## run the embedded campaign (CPU, nothing downloaded but packages, nothing paid)
 	$(BIN)/python -m evo run --set proposer=builtin
 
-paper: $(READY)  ## the whole paper in small, with a stand-in judge (about 10 minutes on 2 cores); page in runs/paper
+paper: $(READY)  ## the whole paper in small, with a stand-in judge on this machine; page in runs/paper
 	$(BIN)/python scripts/paper.py
 
 test: $(READY)  ## run all tests
