@@ -26,11 +26,11 @@ from archive.records import (
     Usage,
     is_operator,
 )
-from archive.recovery import Recovery, lose_proposal, recover
 from archive.spending import asked_at_most, charged, failed_call
 from archive.sqlite.appending import receive_injected
 from archive.sqlite.connection import Write, now
 from archive.sqlite.packed import pack
+from archive.sqlite.recovery import Recovery, lose_proposal, recover
 from archive.sqlite.values import dump_json, finite_or_null, is_finite
 from archive.sqlite.writing import WritableFile
 from archive.variants import VariantWriter

@@ -14,8 +14,8 @@ from archive.records import RunRow
 from archive.store import Archive
 from evo.config.rundir import RunDir
 from evo.evaluate.answers import Answers
+from evo.evaluate.judging.requests import worst_cost
 from evo.evaluate.policies import Policies
-from evo.evaluate.requests import worst_cost
 from evo.evaluate.studies.study import StudyRun
 from evo.evaluate.work import Work, check_chats
 from evo.session.session import workers_for

@@ -19,9 +19,9 @@ from evo.campaign.training import recorded
 from evo.config.rundir import RunDir, open_run
 from evo.evaluate.alpaca_package import package_lines
 from evo.evaluate.answers import Answers
-from evo.evaluate.judging import Judging, JudgingStopped, Purse, prompt_hashes, settle_open_requests
+from evo.evaluate.judging.judging import Judging, JudgingStopped, Purse, prompt_hashes, settle_open_requests
+from evo.evaluate.judging.requests import requests_of
 from evo.evaluate.policies import Policies, Recipe
-from evo.evaluate.requests import requests_of
 from evo.evaluate.results import results_text, write_others, write_pictures
 from evo.evaluate.studies.study import SavedPolicy, StudyRun
 from evo.evaluate.work import Work, check_chats

@@ -17,8 +17,8 @@ from archive.records import RunRow
 from archive.store import Archive
 from evo.config.schema import BudgetConfig
 from evo.evaluate.answers import Answers, Wanted, wanted_of
-from evo.evaluate.judging import ENOUGH, Judging, JudgingStopped, Purse, settle_open_requests
-from evo.evaluate.requests import Request, requests_of, worst_cost
+from evo.evaluate.judging.judging import ENOUGH, Judging, JudgingStopped, Purse, settle_open_requests
+from evo.evaluate.judging.requests import Request, requests_of, worst_cost
 from evo.evaluate.settings import JudgeOptions
 from fitness.benchmarks.generation.generator import GenerationOptions
 from fitness.benchmarks.protocol import JudgeReply, JudgeRequest, Question, Sampling, Shown

@@ -14,8 +14,8 @@ from archive.records import EventKind, RunRow
 from archive.store import Archive
 from evo.config.schema import BudgetConfig
 from evo.evaluate.answers import Answers, wanted_of
-from evo.evaluate.judging import Judging, JudgingStopped, Purse, prompt_hashes
-from evo.evaluate.requests import requests_of
+from evo.evaluate.judging.judging import Judging, JudgingStopped, Purse, prompt_hashes
+from evo.evaluate.judging.requests import requests_of
 from evo.evaluate.results import outcomes
 from evo.evaluate.settings import JudgeOptions
 from fitness.benchmarks.generation.generator import GenerationOptions

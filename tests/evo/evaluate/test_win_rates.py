@@ -20,8 +20,8 @@ from archive.records import RunRow
 from archive.store import Archive
 from evo.config.schema import BudgetConfig
 from evo.evaluate.answers import Answers, wanted_of
-from evo.evaluate.judging import Judging, Purse
-from evo.evaluate.requests import requests_of
+from evo.evaluate.judging.judging import Judging, Purse
+from evo.evaluate.judging.requests import requests_of
 from evo.evaluate.settings import JudgeOptions
 from fitness.benchmarks.generation.generator import GenerationOptions
 from fitness.benchmarks.registry import make_benchmark
