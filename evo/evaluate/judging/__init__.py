@@ -1,5 +1,5 @@
 """Judging: the requests about all answers, and a judge that is asked each of them once, within the budget.
 
-What a benchmark asks and how its replies are read is in `fitness/benchmarks/`; what is made of the grades is in
-`analysis/benchmarks/`.
+Not here: what a benchmark asks and how its replies are read (`fitness/benchmarks`), and what is made of the grades
+(`analysis/benchmarks`).
 """
