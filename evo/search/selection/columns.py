@@ -148,7 +148,7 @@ class Members(Sequence[Member]):
         if deviation == self._noise:
             return
         self._noise, rows = deviation, self.rows
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             errors = math.nan if deviation is None else deviation / np.sqrt(rows["seeds"])
             rows["error"] = np.where(rows["seeds"] > 0, errors, math.nan)
 

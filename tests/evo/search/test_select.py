@@ -249,3 +249,13 @@ def test_rewards_are_zero_for_what_cannot_be_used_and_grow_with_the_improvement(
 def test_impossible_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one island"):
         SelectionSettings(islands=0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_without_noise_a_measured_member_has_no_error_and_an_unmeasured_one_an_unknown_error():
+    members = Members()
+    members.add(member(1, 0.5), seeds=2)
+    members.add(member(2), seeds=0)
+    members.set_noise(0.0)
+    assert members[0].standard_error == 0.0
+    assert members[1].standard_error is None
