@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -96,8 +97,8 @@ def _write_files(work: Work, reader: Reader, path: Path, say: Say) -> None:
         say(line)
     questions = {name: {one.question.id: one.question.turns for one in wanted} for name, wanted in work.wanted.items()}
     others = write_others(reader, path, questions)
-    for file in others:
-        say(f"Wrote {file}")
+    for folder, number in Counter(file.parent for file in others).items():
+        say(f"Wrote {count(number, 'file')} for other programs to {folder}")
     for benchmark in work.benchmarks.values():
         for line in package_lines(benchmark, others):
             say(line)

@@ -30,7 +30,8 @@ def test_an_evaluation_without_by_is_the_default_one():
     info = task_info("preference", {"model": "m", "data": "d", "evaluation": {"pairs": 64}})
     assert info.identity["options"]["evaluation"] == {"by": "accuracy", "pairs": 64}
     with pytest.raises(
-        TaskError, match=r"fitness\.evaluation\.by: expected one of accuracy, margin, reward_model, vader, judge, got 'magic'"
+        TaskError,
+        match=r"fitness\.evaluation\.by: expected one of accuracy, margin, reward_model, vader, judge, got 'magic'",
     ):
         task_info("preference", {"model": "m", "data": "d", "evaluation": {"by": "magic"}})
 
