@@ -34,7 +34,15 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench_table import Figure, at_most, show
-from search_figures import RunTrace, curve_at, offspring_rise, offspring_slope, ratio_to_reach, trimmed_mean
+from search_figures import (
+    RunTrace,
+    curve_at,
+    offspring_rise,
+    offspring_slope,
+    paired_difference,
+    ratio_to_reach,
+    trimmed_mean,
+)
 from search_runs import Bench, run_arm
 from shared_scores import ScoreTable
 
@@ -124,6 +132,14 @@ def _figures(traces: Mapping[str, Sequence[RunTrace]], proposals: int) -> dict[s
             note=f"[{low * 100:.4f}, {high * 100:.4f}] rise of the mean true fitness per 100 proposals",
         )
         figures[f"{arm}: trainings"] = Figure(trainings, "", note=f"of proposals, a run; {len(runs)} run seeds")
+    if whole := traces.get("population"):
+        for arm, runs in traces.items():
+            if arm != "population":
+                difference, error, seeds = paired_difference(runs, whole, proposals)
+                note = (
+                    f"± {error:.4f}, true fitness of the leader at the end minus that of population, {seeds} run seeds"
+                )
+                figures[f"{arm}: minus population"] = Figure(difference, "", note=note)
     if reference := traces.get("sample"):
         for arm, runs in traces.items():
             if arm == "sample":

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from statistics import fmean, linear_regression, median
+from statistics import fmean, linear_regression, median, stdev
 
 SAMPLES = 2000
 """Bootstrap samples of an interval."""
@@ -37,6 +37,13 @@ def curve_at(runs: Sequence[RunTrace], proposals: int) -> tuple[float, float, fl
     """Mean true fitness of the leaders after so many proposals, with its interval over run seeds."""
     values = [run.after_proposals(proposals) for run in runs]
     return _with_interval(runs, lambda some: fmean(values[i] for i in some))
+
+
+def paired_difference(runs: Sequence[RunTrace], others: Sequence[RunTrace], proposals: int) -> tuple[float, float, int]:
+    """Mean difference of the leaders' true fitness after so many proposals, its standard error, and the number of run seeds."""
+    pairs = zip(runs, others, strict=True)
+    found = [one.after_proposals(proposals) - other.after_proposals(proposals) for one, other in pairs]
+    return fmean(found), stdev(found) / math.sqrt(len(found)) if len(found) > 1 else math.nan, len(found)
 
 
 def offspring_slope(runs: Sequence[RunTrace]) -> tuple[float, float, float]:

@@ -11,7 +11,15 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
-from search_figures import RunTrace, curve_at, offspring_rise, offspring_slope, ratio_to_reach, trimmed_mean
+from search_figures import (
+    RunTrace,
+    curve_at,
+    offspring_rise,
+    offspring_slope,
+    paired_difference,
+    ratio_to_reach,
+    trimmed_mean,
+)
 from shared_scores import ScoreTable, SharingPool
 
 from evo.proposing.genetic.builder import Builder
@@ -48,6 +56,13 @@ def test_what_led_after_some_proposals_is_averaged_over_the_runs() -> None:
     assert curve_at(runs, 50)[0] == pytest.approx(0.4)
     mean, low, high = curve_at(runs, 50)
     assert low <= mean <= high
+
+
+def test_leaders_are_compared_run_by_run() -> None:
+    ours = [RunTrace([(0, 0, 0.5), (10, 5, level)], trainings=100, proposals=50, offspring=[]) for level in (0.6, 0.8)]
+    theirs = [RunTrace([(0, 0, 0.5)], trainings=100, proposals=50, offspring=[])] * 2
+    assert paired_difference(ours, theirs, 50) == pytest.approx((0.2, 0.1, 2))
+    assert paired_difference(ours, theirs, 4) == (0.0, 0.0, 2)
 
 
 def test_the_slope_of_the_offspring_is_per_proposal() -> None:
