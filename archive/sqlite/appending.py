@@ -13,7 +13,7 @@ from archive.disk.filesystem import refuse_network
 from archive.errors import ArchiveNotFound, WriteFailed
 from archive.records import INJECT, PERSON, EventKind, ProposalState
 from archive.sqlite.connection import Write, connect, prepare, reported, resolve, transaction
-from archive.sqlite.migrations import identify, require_no_triggers
+from archive.sqlite.identification import identify, require_no_triggers
 from archive.sqlite.values import compress, dump_json
 
 

@@ -1,20 +1,19 @@
 """Migrations of an empty file or an older archive to the current schema. Each is recorded and runs in one transaction.
 
-To change the schema, append a function `m007_...` decorated with `@MIGRATIONS()` that ends with `_stamp(db, 7)`. Do not change
-the functions before it. `sqlite_utils.Migrations` records the name of each in `_sqlite_migrations`, in the transaction that
-applies it, so after a crash the archive has either the old schema or the new one.
+To change the schema, append a function `m007_...` decorated with `@MIGRATIONS()` that ends with `_stamp(db, 7)`, and its name to
+`schema.MIGRATION_NAMES`. Do not change the functions before it. `sqlite_utils.Migrations` records the name of each in
+`_sqlite_migrations`, in the transaction that applies it, so after a crash the archive has either the old schema or the new one.
+
+Import this module where there is something to migrate: sqlite-utils loads pandas, which takes longer than reading an archive.
 """
 
 import json
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from sqlite_utils import Database, Migrations
 
-from archive.errors import NewerArchive, NotAnArchive
 from archive.sqlite.schema import (
     APPLICATION_ID,
     CHANGES_2,
@@ -23,13 +22,12 @@ from archive.sqlite.schema import (
     CHANGES_5,
     CHANGES_6,
     INDEXES_1,
-    LATER_TABLES,
-    TABLES,
+    MIGRATION_SET,
     TABLES_1,
     VIEWS_1,
 )
 
-MIGRATIONS = Migrations("evopo.archive")
+MIGRATIONS = Migrations(MIGRATION_SET)
 
 
 @MIGRATIONS()  # type: ignore[untyped-decorator]
@@ -103,61 +101,6 @@ def migrate(connection: sqlite3.Connection, migrations: Migrations = MIGRATIONS)
         finally:
             connection.execute(f"PRAGMA foreign_keys = {enforced}")
     return pending
-
-
-def identify(connection: sqlite3.Connection, path: Path, migrations: Migrations = MIGRATIONS) -> list[str]:
-    """Names of the migrations that the archive at `path` still needs. Only reads.
-
-    Raises NotAnArchive if evopo did not write the database, and NewerArchive if it has migrations unknown to this version.
-    """
-    found = connection.execute("PRAGMA application_id").fetchone()[0]
-    if found != APPLICATION_ID:
-        raise NotAnArchive(
-            f"{path} is an SQLite database, but not an evopo archive (its application id is {found:#x}, expected "
-            f"{APPLICATION_ID:#x}); give the archive.db of a run directory"
-        )
-    # Only real tables: a virtual table or a view with one of these names would run code that the file's author chose.
-    plain = {
-        name
-        for name, sql in connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'")
-        if isinstance(sql, str) and sql.lstrip().upper().startswith("CREATE TABLE")
-    }
-    _require(path, plain, (*TABLES, Migrations.migrations_table))
-    for name in plain & {*TABLES, *LATER_TABLES}:
-        for _, column, *_, hidden in connection.execute(f"PRAGMA table_xinfo({name})"):
-            if hidden:  # a generated column runs an expression that the file's author chose, whenever it is read
-                raise NotAnArchive(
-                    f"{path} has a generated column {name}.{column}, which evopo never creates; get a fresh copy"
-                )
-    db = _database(connection)
-    with closing(sqlite3.connect(":memory:")) as empty:
-        known = {migration.name for migration in migrations.pending(_database(empty))}
-    if unknown := [migration.name for migration in migrations.applied(db) if migration.name not in known]:
-        raise NewerArchive(
-            f"{path} was written by a newer evopo (it has the migration {unknown[0]}, which is unknown here); "
-            "upgrade with: pip install -U evopo"
-        )
-    pending = [migration.name for migration in migrations.pending(db)]
-    if not pending:
-        _require(path, plain, LATER_TABLES)
-    return pending
-
-
-def require_no_triggers(connection: sqlite3.Connection, path: Path) -> None:
-    """Raises NotAnArchive if the file has a trigger, which would run on writing. evopo creates none."""
-    found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger' LIMIT 1").fetchone()
-    if found:
-        raise NotAnArchive(
-            f"{path} has the trigger {found[0]!r}, which would run when it is written to; remove it with DROP TRIGGER in the "
-            "sqlite3 shell, or get a fresh copy"
-        )
-
-
-def _require(path: Path, there: Collection[str], wanted: Sequence[str]) -> None:
-    if missing := [name for name in wanted if name not in there]:
-        raise NotAnArchive(
-            f"{path} claims to be an evopo archive, but lacks the table {missing[0]}; get a fresh copy of it"
-        )
 
 
 def _database(connection: sqlite3.Connection) -> Database:

@@ -18,7 +18,7 @@ from archive.errors import (
     UnreadableArchive,
 )
 from archive.sqlite.connection import require_database
-from archive.sqlite.migrations import identify, migrate
+from archive.sqlite.identification import identify
 
 LONGEST_VALUE = 64 * 2**20
 """Largest size in bytes of a text, blob or row that is read."""
@@ -153,6 +153,8 @@ def _copy(source: Path, target: Path) -> None:
 
 def _upgraded_copy(place: Path) -> sqlite3.Connection:
     """A copy in memory of an archive of an older version, migrated to the current schema. The file is not changed."""
+    from archive.sqlite.migrations import migrate
+
     copy = _private_copy(place)
     # The file is not trusted: its triggers must not run when the copy is changed.
     for (name,) in copy.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():

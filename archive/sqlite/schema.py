@@ -13,6 +13,18 @@ TABLES = ("run", "candidate", "parent", "proposal", "verdict", "finding", "evalu
 """Tables of the first version, which every archive has."""
 LATER_TABLES = ("text", "variant", "variant_evaluation", "policy", "answer", "judgement")
 """Tables that later migrations added."""
+MIGRATIONS_TABLE = "_sqlite_migrations"
+"""Table in which sqlite-utils records what was applied."""
+MIGRATION_SET = "evopo.archive"
+MIGRATION_NAMES = (
+    "m001_first_release",
+    "m002_baseline_prompts_items_curves",
+    "m003_operators_by_name",
+    "m004_packed",
+    "m005_variants",
+    "m006_judgements",
+)
+"""The functions of `archive.sqlite.migrations`, in order."""
 
 TABLES_1 = (
     """

@@ -18,7 +18,7 @@ from archive.disk.filesystem import refuse_network
 from archive.disk.lock import Holder, WriterLock
 from archive.errors import ArchiveClosed, ArchiveExists, ArchiveNotFound
 from archive.sqlite.connection import COMPANIONS, Write, connect, prepare, reported, resolve, transaction
-from archive.sqlite.migrations import identify, migrate, require_no_triggers
+from archive.sqlite.identification import identify, require_no_triggers
 
 FOLD_MILLISECONDS = 2000
 """How long closing waits for a running query of a reader."""
@@ -40,6 +40,8 @@ class WritableFile:
 
         Raises ArchiveExists, ArchiveLocked, UnsafeFile, and NetworkFilesystem (unless `allow_network`).
         """
+        from archive.sqlite.migrations import migrate
+
         place = resolve(path)
         if not allow_network:
             refuse_network(place)
@@ -121,6 +123,8 @@ def _opened(place: Path) -> sqlite3.Connection:
         require_no_triggers(connection, place)
         prepare(connection, place)
         if pending:
+            from archive.sqlite.migrations import migrate
+
             migrate(connection)
         return connection
     except BaseException:

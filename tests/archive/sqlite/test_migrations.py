@@ -15,9 +15,9 @@ from archive.records import (
     ProposalState,
     Role,
 )
+from archive.sqlite.identification import identify
 from archive.sqlite.migrations import (
     MIGRATIONS,
-    identify,
     m001_first_release,
     m002_baseline_prompts_items_curves,
     m003_operators_by_name,
@@ -26,18 +26,11 @@ from archive.sqlite.migrations import (
     m006_judgements,
     migrate,
 )
-from archive.sqlite.schema import APPLICATION_ID
+from archive.sqlite.schema import APPLICATION_ID, MIGRATION_NAMES
 from archive.store import Archive
 from sandbox.verdicts.verdict import VerdictStatus
 
-TODAY = [
-    "m001_first_release",
-    "m002_baseline_prompts_items_curves",
-    "m003_operators_by_name",
-    "m004_packed",
-    "m005_variants",
-    "m006_judgements",
-]
+LATER = (*MIGRATION_NAMES, "m007_notes")
 DUMPS = sorted((Path(__file__).parents[1] / "data").glob("version_*.sql"))
 
 
@@ -109,19 +102,19 @@ def test_every_released_version_is_upgraded_with_its_rows(dump, path, run, tmp_p
 
 def test_an_empty_file_becomes_an_archive(tmp_path):
     with closing(sqlite3.connect(tmp_path / "x.db", isolation_level=None)) as connection:
-        assert migrate(connection) == TODAY
+        assert migrate(connection) == list(MIGRATION_NAMES)
         assert migrate(connection) == []
         assert connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
 
 
 def test_a_further_migration_can_be_added(connection, path, later):
-    assert identify(connection, path, later) == ["m007_notes"]
+    assert identify(connection, path, LATER) == ["m007_notes"]
     assert migrate(connection, later) == ["m007_notes"]
-    assert identify(connection, path, later) == []
+    assert identify(connection, path, LATER) == []
     connection.execute("SELECT note FROM candidate")
     assert connection.execute("PRAGMA user_version").fetchone()[0] == 7
     names = [row[0] for row in connection.execute("SELECT name FROM _sqlite_migrations ORDER BY id")]
-    assert names == [*TODAY, "m007_notes"]
+    assert names == list(LATER)
 
 
 def test_an_interrupted_migration_leaves_the_version_before(connection, path, later):
@@ -135,7 +128,7 @@ def test_an_interrupted_migration_leaves_the_version_before(connection, path, la
 
     with pytest.raises(KeyboardInterrupt):
         migrate(connection, later)
-    assert identify(connection, path, later) == ["m007_breaks"], "the one before it stays"
+    assert identify(connection, path, (*LATER, "m007_breaks")) == ["m007_breaks"], "the one before it stays"
     assert "extra" not in str(schema(path)) and "leaderboard" in str(schema(path))
     assert schema(path) != before
 
