@@ -99,22 +99,27 @@ def _attrs_by_rows(graph: VerifiedGraph) -> list[Mapping[str, Any]] | None:
     """The attributes of each node for batches that are rows; None if the graph has other shapes or other operations."""
     found: list[Mapping[str, Any]] = []
     for node, type_ in zip(graph.nodes, graph.types, strict=True):
-        attrs = node.attrs
+        attrs, rule = node.attrs, OPERATIONS[node.op].rule
         if type_.dims not in ((), _VECTOR):
             return None
-        if node.op in _STATISTICS:
-            if graph.types[node.args[0]].dims != _VECTOR or attrs["keepdim"]:
+        if rule in _OVER_ITEMS:
+            if graph.types[node.args[0]].dims != _VECTOR or attrs.get("keepdim"):
                 return None
-            attrs = {**attrs, "dim": 1, "keepdim": True}
-        elif not (type_.is_number or node.op in _AS_IT_IS or OPERATIONS[node.op].rule == "elementwise"):
+            attrs = {**attrs, **_OVER_ITEMS[rule]}
+        elif not (type_.is_number or node.op in _AS_IT_IS or rule == "elementwise"):
             return None
         found.append(attrs)
     return found
 
 
 _VECTOR = (Dim.of(BATCH),)
-_STATISTICS = frozenset({"mean", "sum", "var", "std"})
-_AS_IT_IS = frozenset({"input", "detach"})
+_OVER_ITEMS: Mapping[str, Mapping[str, Any]] = {
+    "reduce": {"dim": 1, "keepdim": True},
+    "reduce_one": {"dim": 1, "keepdim": True},
+    "along": {"dim": 1},
+}
+"""Rules of operations that combine the items of a batch, and what makes their kernels combine the items of each row."""
+_AS_IT_IS = frozenset({"input", "detach", "full_like"})
 
 
 def _one_each(value: Any, count: int) -> Tensor:

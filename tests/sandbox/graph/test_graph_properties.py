@@ -20,7 +20,7 @@ from sandbox.execute.evaluate import FAILURES, CannotCompute, Evaluator, Points
 from sandbox.execute.interpreter import compile_loss, compile_values
 from sandbox.graph.dataflow import is_pointwise
 from sandbox.graph.equivariance import is_equivariant
-from sandbox.graph.loss_graph import MAX_WORK, LossGraph
+from sandbox.graph.loss_graph import MAX_WORK, LossGraph, VerifiedGraph, verify
 from sandbox.graph.nodes import GraphError
 from sandbox.graph.operations import OPERATIONS
 from sandbox.vetting.vet import vet_graph
@@ -233,17 +233,45 @@ def test_depth_is_refused(frame: str, depth: int) -> None:
 @pytest.mark.parametrize("name", known.names("preference"))
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_batches_as_rows_give_what_vmap_gives(name: str, dtype: torch.dtype) -> None:
-    graph = known.graph(name)
+    seen = _mapped_and_by_rows(known.graph(name), dtype)
+    if seen is None:
+        pytest.skip("the loss has other shapes than vectors, or other operations")
+    for a, b in zip(*seen, strict=True):
+        assert a.shape == b.shape and torch.equal(a.nan_to_num(), b.nan_to_num())
+
+
+def test_batches_as_rows_give_what_vmap_gives_for_operations_over_the_batch() -> None:
+    found: set[str] = set()
+    for seed in range(1200):
+        try:
+            graph = verify(random_graph(random.Random(seed), operations=7))
+            seen = _mapped_and_by_rows(graph, torch.float64)
+        except (GraphError, *FAILURES):
+            continue
+        if seen is not None:
+            found |= {node.op for node in graph.nodes if OPERATIONS[node.op].rule in batched._OVER_ITEMS}
+            for a, b in zip(*seen, strict=True):
+                assert torch.equal(torch.isfinite(a), torch.isfinite(b)), seed
+                torch.testing.assert_close(_finite(a), _finite(b), rtol=1e-9, atol=1e-12)
+    assert found >= {name for name, operation in OPERATIONS.items() if operation.rule in batched._OVER_ITEMS}
+
+
+def _finite(values: torch.Tensor) -> torch.Tensor:
+    return torch.where(torch.isfinite(values), values, 0) if values.is_floating_point() else values
+
+
+def _mapped_and_by_rows(graph: VerifiedGraph, dtype: torch.dtype) -> list[list[torch.Tensor]] | None:
+    """The values of all nodes and the gradients by torch.vmap, and those with batches as rows; None where rows are not used."""
     attrs = batched._attrs_by_rows(graph)
     if attrs is None:
-        pytest.skip("the loss has other shapes than vectors, or other operations")
-    random = torch.Generator().manual_seed(0)
-    pairs = [-100 * torch.rand(5, 7, dtype=dtype, generator=random) - 1 for _ in range(4)]
-    betas = [[0.05, 0.1, 0.3, 1.0, 2.0]]
+        return None
+    drawn = torch.Generator().manual_seed(0)
+    pairs = [-100 * torch.rand(5, 7, dtype=dtype, generator=drawn) - 1 for _ in range(4)]
     seen = []
     for program in (batched._mapped(graph), batched._by_rows(graph, attrs)):
         tensors = [pair.clone().requires_grad_() for pair in pairs]
-        *values, loss = program((*range(len(graph.nodes)), graph.output), tensors, betas)
-        gradients = torch.autograd.grad(loss.sum(), tensors, allow_unused=True)
-        seen.append([*values, loss, *(torch.zeros(()) if g is None else g for g in gradients)])
-    assert all(a.shape == b.shape and torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(*seen, strict=True))
+        values = program((*range(len(graph.nodes)), graph.output), tensors, [[0.05, 0.1, 0.3, 1.0, 2.0]])
+        learns = values[-1].requires_grad
+        gradients = torch.autograd.grad(values[-1].sum(), tensors, allow_unused=True) if learns else ()
+        seen.append([*values, *(torch.zeros(()) if g is None else g for g in gradients)])
+    return seen
