@@ -10,36 +10,35 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
-from sandbox.graph.operations import Operation
-from sandbox.graph.types import Shape, Type
+from sandbox.graph.operations import OPERATIONS, Operation
+from sandbox.graph.types import Type
 
 _NOMINAL: Final = {"B": 64, "C": 10}
 
 
-def work(operation: Operation, operands: Sequence[Type], result: Type) -> int:
-    """The numbers that the operation reads or writes, whichever is more, for 64 items and 10 classes.
+class Price(NamedTuple):
+    """What one operation takes, for 64 items and 10 classes."""
 
-    For a matrix product, the number of multiplications.
-    """
-    sizes = [_nominal(t.dims) for t in (*operands, result)]
+    work: int
+    """The numbers that it reads or writes, whichever is more; for a matrix product, the number of multiplications."""
+    cost: int
+    """In units. Inputs, sizes and constants cost nothing."""
+
+
+@lru_cache(maxsize=4096)
+def price(name: str, operands: tuple[Type, ...], result: Type) -> Price:
+    """The price of the operation called `name` with operands and a result of these types."""
+    operation = OPERATIONS[name]
+    numbers, own = _work(operation, operands, result), operation.cost
+    if not own.numbers:
+        return Price(numbers, own.calls)
+    return Price(numbers, own.calls + own.operands * len(operands) + round(own.numbers * numbers / 4096))
+
+
+def _work(operation: Operation, operands: Sequence[Type], result: Type) -> int:
+    sizes = [math.prod(d.at(_NOMINAL) for d in type_.dims) for type_ in (*operands, result)]
     if operation.rule == "matmul" and len(operands[1].dims) == 2:
         return sizes[0] * operands[1].dims[1].at(_NOMINAL)
     return max(sizes)
-
-
-def cost(operation: Operation, operands: Sequence[Type], result: Type, numbers: int | None = None) -> int:
-    """The cost of the operation in units, for 64 items and 10 classes. Inputs, sizes and constants cost nothing. `numbers`: its
-    `work`, if that is known."""
-    own = operation.cost
-    if not own.numbers:
-        return own.calls
-    if numbers is None:
-        numbers = work(operation, operands, result)
-    return own.calls + own.operands * len(operands) + round(own.numbers * numbers / 4096)
-
-
-@lru_cache(maxsize=1024)
-def _nominal(shape: Shape) -> int:
-    return math.prod(d.at(_NOMINAL) for d in shape)

@@ -14,14 +14,14 @@ import json
 import math
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any, final
 
 from sandbox.contracts.contract import CONTRACTS, PREFERENCE, Contract
-from sandbox.graph.costs import cost, work
+from sandbox.graph.costs import Price, price
 from sandbox.graph.nodes import GraphError, Node, make_node, node_from_json, node_to_json
 from sandbox.graph.operations import OPERATIONS, SOURCES, Operation
 from sandbox.graph.operations.parts.attributes import MAX_INTEGER
@@ -126,10 +126,9 @@ class VerifiedGraph(LossGraph):
         self._check_size()
         object.__setattr__(self, "types", infer_types(contract, self.nodes))
         object.__setattr__(self, "constants", _constants(self.nodes, self.types))
-        steps = list(self._steps())
-        numbers = [work(*step) for step in steps]
-        object.__setattr__(self, "work", sum(numbers))
-        object.__setattr__(self, "cost", sum(cost(*step, read) for step, read in zip(steps, numbers, strict=True)))
+        prices = self._prices()
+        object.__setattr__(self, "work", sum(p.work for p in prices))
+        object.__setattr__(self, "cost", sum(p.cost for p in prices))
         self._check_price()
         self._check_result(contract)
 
@@ -153,10 +152,13 @@ class VerifiedGraph(LossGraph):
         """Names of the contract's arguments that the loss reads."""
         return frozenset(str(n.attrs["name"]) for n in self.nodes if n.op == "input")
 
-    def _steps(self) -> Iterator[tuple[Operation, list[Type], Type]]:
-        """The operation, operands and result of each node."""
-        for node, result in zip(self.nodes, self.types, strict=True):
-            yield OPERATIONS[node.op], [self.types[a] for a in node.args], result
+    def _prices(self) -> list[Price]:
+        """The price of each node."""
+        types = self.types
+        return [
+            price(node.op, tuple([types[a] for a in node.args]), result)
+            for node, result in zip(self.nodes, types, strict=True)
+        ]
 
     def _check_size(self) -> None:
         if not 0 <= self.output < len(self.nodes):
@@ -190,9 +192,9 @@ class VerifiedGraph(LossGraph):
     def _too_costly(self) -> str:
         """The message for a graph beyond MAX_COST, with the operation that costs most."""
         units, counts = Counter[str](), Counter[str]()
-        for operation, operands, result in self._steps():
-            units[operation.name] += cost(operation, operands, result)
-            counts[operation.name] += 1
+        for node, own in zip(self.nodes, self._prices(), strict=True):
+            units[node.op] += own.cost
+            counts[node.op] += 1
         costliest, own = units.most_common(1)[0]
         return (
             f"the loss costs {self.cost:,} units to compute, at most {MAX_COST:,} are allowed; {own / self.cost:.0%} of them are "

@@ -20,6 +20,8 @@ def infer(operation: Operation, operands: Sequence[Type], attrs: Mapping[str, An
 
     Raises ShapeError if it does not accept them, or if the result is too large.
     """
+    if operation.result == "const":
+        return _NUMBERS[type(attrs["value"])]
     numbers = all(t.is_number for t in operands)
     if operands and numbers and not operation.scalar and operation.rule not in TENSOR_FROM_NUMBERS:
         raise ShapeError(f"{operation.name} needs a tensor, got only Python numbers", "SBX221")
@@ -58,6 +60,7 @@ def _check_types(operation: Operation, operands: Sequence[Type], attrs: Mapping[
         operation.check(operands, attrs)
 
 
+_NUMBERS = {bool: Type("bool", None), int: Type("int", None), float: Type("float", None)}
 _WIDTH = {"bool": 0, "int": 1, "float": 2}
 
 
@@ -78,9 +81,6 @@ def _dtype(
             return "int" if operands[0].dtype == "bool" else operands[0].dtype
         case "cast":
             return str(attrs["to"])
-        case "const":
-            value = attrs["value"]
-            return "bool" if isinstance(value, bool) else "int" if isinstance(value, int) else "float"
         case "input":
             assert contract is not None
             return contract.argument(attrs["name"]).dtype

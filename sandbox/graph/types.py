@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MAX_ELEMENTS_FACTOR = 64
 """A value may hold at most this many times batch^2 (and classes^2) numbers."""
@@ -99,6 +99,17 @@ class Type:
 
     dtype: str
     shape: Shape | None
+    _hash: int = field(init=False, repr=False, compare=False)
+    """Kept, because types are the keys of caches."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.dtype, self.shape)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> tuple[type[Type], tuple[str, Shape | None]]:
+        return Type, (self.dtype, self.shape)  # hashes of text differ from process to process
 
     @property
     def is_number(self) -> bool:

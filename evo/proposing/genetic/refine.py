@@ -157,7 +157,8 @@ def _attribute(rng: Random, graph: VerifiedGraph) -> Change | None:
     new = min(high, max(low, _near(rng, old) if old else log_uniform(rng, low, high)))
     words = f"changed {name} of the operation {node.op} from {old:g} to {new:g}"
     attrs = {**node.attrs, name: new}
-    return exchanged(graph, i, lambda operands: operands[0].builder.op(node.op, *operands, **attrs)), words, "tuned"
+    changed = exchanged(graph, i, lambda operands: operands[0].builder.op(node.op, *operands, **attrs))
+    return verify(changed), words, "tuned"
 
 
 def _relative(rng: Random, graph: VerifiedGraph) -> Change | None:
@@ -171,7 +172,7 @@ def _relative(rng: Random, graph: VerifiedGraph) -> Change | None:
     kept = {k: v for k, v in node.attrs.items() if k in OPERATIONS[new].attrs and k not in ("beta", "delta", "alpha")}
     words = f"replaced {node.op} by {new}"
     return (
-        exchanged(graph, i, lambda operands: operands[0].builder.op(new, *operands, **kept)),
+        verify(exchanged(graph, i, lambda operands: operands[0].builder.op(new, *operands, **kept))),
         words,
         new.split("_")[0],
     )
@@ -296,7 +297,7 @@ def _weight(rng: Random, graph: VerifiedGraph) -> Change | None:
 
 def _turn(rng: Random, graph: VerifiedGraph) -> Change | None:
     found = turned(rng, graph)
-    return None if found is None else (*found, "turned")
+    return None if found is None else (verify(found[0]), found[1], "turned")
 
 
 def _gradient(rng: Random, graph: VerifiedGraph) -> Change | None:
@@ -351,7 +352,7 @@ def _may_stay(anatomy: Anatomy, node: Node, position: int) -> bool:
     own, other = node.args[position], node.args[1 - position]
     if node.op == "mul":
         return is_weight(anatomy, other)
-    return node.op != "add" or anatomy.size(own) >= anatomy.size(other)
+    return node.op != "add" or anatomy.sizes[own] >= anatomy.sizes[other]
 
 
 def simplified(rng: Random, graph: VerifiedGraph, most: int) -> VerifiedGraph:

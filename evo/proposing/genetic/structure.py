@@ -88,14 +88,16 @@ class Anatomy:
         learning = {a.name for a in contract_named(self.graph.contract).arguments if a.learns}
         return [bool(names & learning) for names in self.reads]
 
-    def size(self, index: int) -> int:
-        """Number of nodes that a node is computed from, itself included."""
-        found, waiting = {index}, [index]
-        while waiting:
-            new = set(self.graph.nodes[waiting.pop()].args) - found
-            found |= new
-            waiting += new
-        return len(found)
+    @cached_property
+    def sizes(self) -> list[int]:
+        """Number of nodes that each node is computed from, itself included."""
+        above: list[int] = []  # the set of these nodes, one bit each
+        for i, node in enumerate(self.graph.nodes):
+            own = 1 << i
+            for a in node.args:
+                own |= above[a]
+            above.append(own)
+        return [nodes.bit_count() for nodes in above]
 
     @cached_property
     def slopes(self) -> list[tuple[float, float] | None]:
@@ -176,8 +178,8 @@ def edited(graph: VerifiedGraph, through: Mapping[Use, Callable[[Value], Value]]
     return builder.finish(values[graph.output])
 
 
-def exchanged(graph: VerifiedGraph, at: int, make: Callable[[Sequence[Value]], Value]) -> VerifiedGraph:
-    """The graph with one node rebuilt from its operands. Raises GraphError if the result does not verify."""
+def exchanged(graph: VerifiedGraph, at: int, make: Callable[[Sequence[Value]], Value]) -> LossGraph:
+    """The graph with one node rebuilt from its operands. It is not verified yet."""
     builder = Builder(graph.contract)
     values: list[Value] = []
     for i, node in enumerate(graph.nodes):
@@ -186,7 +188,7 @@ def exchanged(graph: VerifiedGraph, at: int, make: Callable[[Sequence[Value]], V
             make(operands) if i == at else builder.append(Node(node.op, tuple(o.index for o in operands), node.attrs))
         )
         values.append(made)
-    return builder.finish(values[graph.output])
+    return builder.unverified(values[graph.output])
 
 
 def size_with_operand(graph: VerifiedGraph, use: Use) -> tuple[int, frozenset[str]]:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from random import Random
 
 from evo.proposing.genetic.builder import Value
 from evo.proposing.genetic.proposal import GeneticProposal, Parent, named, stem
 from evo.proposing.genetic.structure import Anatomy, exchanged
-from sandbox.graph.loss_graph import VerifiedGraph
+from sandbox.graph.loss_graph import LossGraph, VerifiedGraph, verify
 from sandbox.graph.nodes import GraphError
 
 GATES = ("sigmoid", "hardsigmoid")
 """Operations that make a weight of a number."""
 
 
-def turned(rng: Random, graph: VerifiedGraph, kept: Collection[int] = ()) -> tuple[VerifiedGraph, str] | None:
-    """`graph` with the slope of one of its weights negated, and what was done; None without a weight that is a gate.
+def turned(rng: Random, graph: VerifiedGraph, kept: Collection[int] = ()) -> tuple[LossGraph, str] | None:
+    """`graph` with the slope of one of its weights negated, not verified yet, and what was done; None without a weight that is a
+    gate.
 
     A weight has no gradient: it is detached, or does not depend on the policy. `kept`: `Anatomy.forms` that stay as they are.
-    Raises GraphError if the result is larger than a graph may be.
     """
     gates = [i for i, node in enumerate(graph.nodes) if node.op in GATES]
     anatomy = Anatomy(graph)
@@ -44,13 +45,12 @@ def opposite(rng: Random, parent: Parent) -> GeneticProposal | None:
     if parent.is_lower:
         lower.append((parent.graph, frozenset(), ""))
     for graph, kept, where in rng.sample(lower, len(lower)):
-        try:
-            found = turned(rng, graph, kept)
-        except GraphError:  # a sign more than the largest graph that is allowed
+        found = turned(rng, graph, kept)
+        if found is None or found[0].nodes in tried:
             continue
-        if found is not None and found[0].nodes not in tried:
-            words = f"From {parent.name}: {found[1]}{where}."
-            return GeneticProposal(found[0], named(stem(parent.name), "turned"), words)
+        words = f"From {parent.name}: {found[1]}{where}."
+        with suppress(GraphError):  # a sign more than the largest graph that is allowed
+            return GeneticProposal(verify(found[0]), named(stem(parent.name), "turned"), words)
     return None
 
 

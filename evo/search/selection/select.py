@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from random import Random
 
 import numpy as np
@@ -171,6 +172,10 @@ class ParentPool:
             return self.elites
         return self.able
 
+    @cached_property
+    def _spread(self) -> float:
+        return self.posteriors.spread
+
     def _weights(self, rng: Random, group: Positions, chosen: Sequence[int]) -> Floats:
         """Weights of a group: by sampled fitness, number of children, and whether another parent is of the same cell."""
         # A generator of its own: the random numbers of one draw cost microseconds, and the stream of `rng` does not depend on
@@ -178,8 +183,8 @@ class ParentPool:
         noise = np.random.RandomState(rng.getrandbits(32)).standard_normal(len(group))
         mean, deviation = (np.nan_to_num(column[group], nan=0.0) for column in self.posteriors)
         drawn = mean + (self.settings.exploration * noise * deviation if self.settings.thompson else 0.0)
-        spread, rows = self.posteriors.spread, self.rows[group]
-        ahead = (drawn - drawn.max()) / spread if spread else np.zeros(len(group))
+        rows = self.rows[group]
+        ahead = (drawn - drawn.max()) / self._spread if self._spread else np.zeros(len(group))
         taken = np.isin(rows["cell"], self.rows["cell"][list(chosen)]) if self.settings.grid and chosen else False
         return np.asarray(
             np.exp(self.settings.inverse_temperature * ahead)

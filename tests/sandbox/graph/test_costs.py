@@ -11,7 +11,7 @@ from costly import SHAPES, most_costly, repeated
 from sandbox import known
 from sandbox.execute.evaluate import Evaluator, Points
 from sandbox.execute.interpreter import Context, tensor_kernel
-from sandbox.graph.costs import cost
+from sandbox.graph.costs import price
 from sandbox.graph.loss_graph import MAX_COST, MAX_OPERATIONS
 from sandbox.graph.nodes import GraphError
 from sandbox.graph.operations import OPERATIONS
@@ -60,15 +60,15 @@ def test_an_operation_that_reads_more_costs_more(name, few, many):
 def _largest_cost(name, shape):
     """The largest cost of one operation of this name on operands of this shape."""
     graph = repeated(name, shape, 1)
-    operands = [[graph.types[a] for a in node.args] for node in graph.nodes]
+    operands = [tuple(graph.types[a] for a in node.args) for node in graph.nodes]
     steps = zip(graph.nodes, operands, graph.types, strict=True)
-    return max(cost(OPERATIONS[name], given, result) for node, given, result in steps if node.op == name)
+    return max(price(name, given, result).cost for node, given, result in steps if node.op == name)
 
 
 def test_inputs_sizes_and_constants_cost_nothing_and_every_operation_something():
-    for name, operation in OPERATIONS.items():
+    for name in OPERATIONS:
         graph = known.graph("dpo")
-        assert (cost(operation, [graph.types[0]] * 2, graph.types[0]) == 0) == (name in ("input", "size", "const"))
+        assert (price(name, (graph.types[0],) * 2, graph.types[0]).cost == 0) == (name in ("input", "size", "const"))
 
 
 @pytest.mark.parametrize("name", COMPUTING)
