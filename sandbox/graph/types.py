@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 MAX_ELEMENTS_FACTOR = 64
 """A value may hold at most this many times batch^2 (and classes^2) numbers."""
@@ -128,6 +129,7 @@ class Type:
         return f"{self.dtype} tensor ({inner})"
 
 
+@lru_cache(maxsize=1024)
 def elements(shape: Shape) -> Dim:
     """The number of elements of a value of this shape."""
     total = ONE

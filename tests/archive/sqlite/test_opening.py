@@ -314,7 +314,7 @@ def test_many_small_compression_bombs_are_refused_together(filled, monkeypatch):
     tampered(filled, f"UPDATE proposal SET reply = x'{bomb}'")
     with Reader.open(filled) as reader:
         assert len(reader.proposals()) == 20
-        monkeypatch.setattr("archive.query.MOST_UNPACKED", 10 * 2**20)
+        monkeypatch.setattr("archive.rows.MOST_UNPACKED", 10 * 2**20)
         with pytest.raises(CorruptArchive, match="unpacks to more than"):
             reader.proposals()
 
