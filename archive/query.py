@@ -14,14 +14,14 @@ import math
 from archive.decode import Brief, FinishedEvaluation, brief, result_row
 from archive.errors import CorruptArchive
 from archive.records import Progress
-from archive.rows import Rows
+from archive.rows import RowReader
 from archive.spending import COSTS, Spending, spending_of
 from archive.sqlite.cells import Cells
 from archive.sqlite.queries import ARM, ARM_SCORES, BRIEF, COUNTS, DANGLING, NOW, SCORES_DOWN, STATUSES
 from archive.standings import Standing, place, standing_of
 
 
-class Reader(Rows):
+class Reader(RowReader):
     """An archive open for reading: its rows, and what follows from several of them.
 
     Create it with `open` and close it (it is a context manager). Thread-safe.

@@ -61,11 +61,11 @@ from archive.variants import VariantEvaluationRow, VariantRow, variant_evaluatio
 T = TypeVar("T")
 
 MOST_UNPACKED = 2**30
-"""Most bytes of replies, or of fitness per item, that one query decompresses. An archive of another person may hold many small values
-that decompress to large ones."""
+"""Most bytes of replies, or of fitness per item, that one query decompresses. An archive of another person may hold many small
+values that decompress to large ones."""
 
 
-class Rows(View):
+class RowReader(View):
     """The rows of an archive that is open for reading."""
 
     def run(self) -> RunRow:

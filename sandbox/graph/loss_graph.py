@@ -192,8 +192,8 @@ class VerifiedGraph(LossGraph):
     def _too_costly(self) -> str:
         """The message for a graph beyond MAX_COST, with the operation that costs most."""
         units, counts = Counter[str](), Counter[str]()
-        for node, own in zip(self.nodes, self._prices(), strict=True):
-            units[node.op] += own.cost
+        for node, taken in zip(self.nodes, self._prices(), strict=True):
+            units[node.op] += taken.cost
             counts[node.op] += 1
         costliest, own = units.most_common(1)[0]
         return (

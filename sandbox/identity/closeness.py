@@ -70,7 +70,10 @@ class FingerprintIndex:
 
     def add(self, candidate_id: int, fingerprint: Fingerprint) -> None:
         """Add a fingerprint."""
-        self._rows.setdefault(_form(fingerprint), _Rows(len(fingerprint.vector))).add(candidate_id, fingerprint)
+        form = _form(fingerprint)
+        if form not in self._rows:
+            self._rows[form] = _Rows(len(fingerprint.vector))
+        self._rows[form].add(candidate_id, fingerprint)
 
     def __len__(self) -> int:
         return sum(len(rows) for rows in self._rows.values())

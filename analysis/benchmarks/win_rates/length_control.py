@@ -19,7 +19,8 @@ A small C sets parameters to zero exactly, so a rate of exactly one half means t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,8 +87,9 @@ def length_controlled(sample: Sample) -> LengthControl:
     if len(sample.questions) < LEAST_QUESTIONS:
         raise NotIdentified(f"{len(sample.questions)} judged questions, at least {LEAST_QUESTIONS} are needed")
     ours, weights, preference, design = _training(sample, np.ones(len(sample.questions)))
-    strength = _chosen(design, preference, weights)
-    fitted = _fit(design, preference, weights, strength)
+    with _one_thread():
+        strength = _chosen(design, preference, weights)
+        fitted = _fit(design, preference, weights, strength)
     predicted = _predicted(sample, fitted)
     return LengthControl(
         rate=float(predicted.mean()),
@@ -112,20 +114,34 @@ def redrawn(
     columns = [np.array([place[name] for name in sample.questions]) for sample in samples]
     rng = np.random.default_rng(seed)
     plain, controlled = np.full((draws, len(samples)), np.nan), np.full((draws, len(samples)), np.nan)
-    for draw in range(draws):
-        counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names))).astype(np.float64)
-        for number, (sample, control, column) in enumerate(zip(samples, controls, columns, strict=True)):
-            times = counts[column]
-            if not times.any():
-                continue
-            plain[draw, number] = np.average(sample.preference, weights=times)
-            try:
-                _, weights, preference, design = _training(sample, times)
-            except NotIdentified:
-                continue
-            fitted = _fit(design, preference, weights, control.strength)
-            controlled[draw, number] = np.average(_predicted(sample, fitted), weights=times)
+    with _one_thread():
+        for draw in range(draws):
+            counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names))).astype(np.float64)
+            for number, (sample, control, column) in enumerate(zip(samples, controls, columns, strict=True)):
+                times = counts[column]
+                if not times.any():
+                    continue
+                plain[draw, number] = np.average(sample.preference, weights=times)
+                try:
+                    _, weights, preference, design = _training(sample, times)
+                except NotIdentified:
+                    continue
+                fitted = _fit(design, preference, weights, control.strength)
+                controlled[draw, number] = np.average(_predicted(sample, fitted), weights=times)
     return plain, controlled
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Limits the library of linear algebra to one thread.
+
+    In products of three columns, its threads only wait for each other: on a busy machine a fit took up to fifty times as long.
+    """
+    import scipy.optimize  # noqa: F401 - loads that library; later it would have all its threads
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 def _training(sample: Sample, times: Array) -> tuple[int, Array, Array, Array]:

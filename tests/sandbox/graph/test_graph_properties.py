@@ -252,11 +252,11 @@ def test_batches_as_rows_give_what_vmap_gives_for_operations_over_the_batch() ->
             found |= {node.op for node in graph.nodes if OPERATIONS[node.op].rule in batched._OVER_ITEMS}
             for a, b in zip(*seen, strict=True):
                 assert torch.equal(torch.isfinite(a), torch.isfinite(b)), seed
-                torch.testing.assert_close(_finite(a), _finite(b), rtol=1e-9, atol=1e-12)
+                torch.testing.assert_close(_without_infinite(a), _without_infinite(b), rtol=1e-9, atol=1e-12)
     assert found >= {name for name, operation in OPERATIONS.items() if operation.rule in batched._OVER_ITEMS}
 
 
-def _finite(values: torch.Tensor) -> torch.Tensor:
+def _without_infinite(values: torch.Tensor) -> torch.Tensor:
     return torch.where(torch.isfinite(values), values, 0) if values.is_floating_point() else values
 
 
