@@ -7,6 +7,9 @@ import sys
 import hypothesis
 import pytest
 
+# Tests run in several processes, whose threads would wait for each other. Read when numpy and torch are loaded.
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
 gc.disable()  # until all tests are collected: the modules and tests that are loaded until then are no garbage
 
 

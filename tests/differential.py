@@ -23,8 +23,6 @@ from sandbox.graph.loss_graph import LossGraph
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.shapes import ShapeError, infer
 
-torch.set_num_threads(1)
-
 ARGUMENTS = "policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, beta"
 NAMES = """
     x = policy_chosen_logps - reference_chosen_logps

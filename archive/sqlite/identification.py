@@ -33,7 +33,7 @@ def identify(connection: sqlite3.Connection, path: Path, known: Sequence[str] = 
         if isinstance(sql, str) and sql.lstrip().upper().startswith("CREATE TABLE")
     }
     _require(path, plain, (*TABLES, MIGRATIONS_TABLE))
-    for name in plain & {*TABLES, *LATER_TABLES}:
+    for name in plain & {*TABLES, *LATER_TABLES, MIGRATIONS_TABLE}:
         for _, column, *_, hidden in connection.execute(f"PRAGMA table_xinfo({name})"):
             if hidden:  # a generated column runs an expression that the file's author chose, whenever it is read
                 raise NotAnArchive(

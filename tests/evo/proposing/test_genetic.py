@@ -28,8 +28,6 @@ from sandbox.graph.operations import OPERATIONS
 from sandbox.numeric import run
 from sandbox.verdicts.verdict import Severity
 
-torch.set_num_threads(1)
-
 CONTRACTS = ("preference", "classification")
 SEEDS = st.integers(0, 2**32)
 BRED = [operator.name for operator in OPERATORS_OF_SEARCH]

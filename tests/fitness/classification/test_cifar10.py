@@ -15,7 +15,6 @@ from fitness.task import EvaluationFailed, FailureReason, TaskError, task_info
 from sandbox import known
 
 torch = pytest.importorskip("torch")
-torch.set_num_threads(1)
 
 FEW = {"dataset": "cifar10", "train_items": 24, "batch_size": 8, "epochs": 1, "short_epochs": 1}
 

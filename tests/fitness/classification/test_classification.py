@@ -11,7 +11,6 @@ from sandbox.graph.nodes import make_node
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("sklearn")
-torch.set_num_threads(1)
 
 QUICK = {"epochs": 4, "short_epochs": 1}
 

@@ -9,7 +9,6 @@ from sandbox import known
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("sklearn")
-torch.set_num_threads(1)
 
 from fitness.classification.images import PADDING, Normalised, augmented  # noqa: E402
 from fitness.classification.networks.aggregation import Tree  # noqa: E402

@@ -35,7 +35,6 @@ from fitness.training.trainer import GraphDPOTrainer
 from fitness.workers.pool import score_all
 from sandbox.known import graph
 
-torch.set_num_threads(1)
 gc.freeze()  # every training ends with a collection, which takes 0.3 s over the imported modules
 WORDS = [f"w{i}" for i in range(30)]
 VOCABULARY = ["<unk>", "<eos>", "<pad>", *WORDS, "user:", "assistant:", "good", "bad"]

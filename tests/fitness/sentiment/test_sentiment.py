@@ -17,7 +17,6 @@ from fitness.task import EvaluationFailed, FailureReason, make_task
 from fitness.training.curves import CurveRecorder
 from sandbox import known
 
-torch.set_num_threads(1)
 SMALL = {"pairs": 64, "epochs": 3, "short_steps": 1, "samples": 64}
 
 

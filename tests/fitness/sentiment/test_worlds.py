@@ -20,7 +20,6 @@ from fitness.sentiment.worlds import EMBEDDED, WORLDS, WorldName, flipped
 from fitness.task import TaskError, make_task, task_info
 from fitness.task.registry import begins
 
-torch.set_num_threads(1)
 PAIRS = 160
 
 BEFORE_WORLDS = {

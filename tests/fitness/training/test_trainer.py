@@ -27,7 +27,6 @@ from fitness.training.trainer import GraphDPOTrainer
 from sandbox.execute.interpreter import compile_loss
 from sandbox.known import graph, load, names
 
-torch.set_num_threads(1)
 gc.freeze()  # every train() collects garbage, which takes 0.3 s over the imported modules
 VOCABULARY = 40
 

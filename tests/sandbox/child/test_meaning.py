@@ -21,7 +21,6 @@ from sandbox.graph.loss_graph import LossGraph
 from sandbox.graph.nodes import GraphError
 from sandbox.identity.canonical import canonical_hash
 
-torch.set_num_threads(1)
 BETAS = (0.05, 0.3, 1.7)
 DPO = "return -F.logsigmoid(beta * x)"
 _GENERATOR = torch.Generator().manual_seed(1)

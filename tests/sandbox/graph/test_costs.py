@@ -17,7 +17,6 @@ from sandbox.graph.nodes import GraphError
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.shapes import ShapeError
 
-torch.set_num_threads(1)
 COMPUTING = [name for name, operation in OPERATIONS.items() if operation.arity[1]]
 
 

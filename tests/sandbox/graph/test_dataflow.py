@@ -15,8 +15,6 @@ from sandbox.graph.dataflow import depends_on_trainable, is_pointwise, lift_scal
 from sandbox.graph.printers import to_python
 from sandbox.numeric.measure import inputs
 
-torch.set_num_threads(1)
-
 
 @pytest.mark.parametrize("name", known.names("preference"))
 def test_the_known_losses_that_are_not_pointwise(name):

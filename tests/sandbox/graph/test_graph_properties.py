@@ -25,7 +25,6 @@ from sandbox.graph.nodes import GraphError
 from sandbox.graph.operations import OPERATIONS
 from sandbox.vetting.vet import vet_graph
 
-torch.set_num_threads(1)
 SIZES = (2, 5, 5, 3)
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 

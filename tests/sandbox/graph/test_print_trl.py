@@ -12,8 +12,6 @@ from trl import DPOConfig, DPOTrainer
 from sandbox import known
 from sandbox.graph.printers import to_trl
 
-torch.set_num_threads(1)
-
 
 class AsItIs:
     """Tokenised data."""

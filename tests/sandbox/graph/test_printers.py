@@ -18,8 +18,6 @@ from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.printers import to_latex, to_python, to_trl
 from sandbox.identity.canonical import canonical_hash
 
-torch.set_num_threads(1)
-
 
 @pytest.mark.parametrize("name", known.names())
 def test_known_losses_print_and_vet_back(name):

@@ -4,14 +4,11 @@ import json
 import random
 
 import pytest
-import torch
 from written import written
 
 from sandbox import known
 from sandbox.identity.compare import find_duplicates, fingerprint, same_loss
 from sandbox.verdicts.verdict import Fingerprint
-
-torch.set_num_threads(1)
 
 LOGISTIC = [
     "F.softplus(-x)",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-import torch
 from written import traced, written
 
 from sandbox import known
@@ -13,8 +12,6 @@ from sandbox.identity.checks import identified
 from sandbox.identity.fingerprints import fingerprint_points
 from sandbox.verdicts.verdict import Finding, Fingerprint
 from sandbox.vetting.vet import vet_graph
-
-torch.set_num_threads(1)
 
 AT_A_TIE = """
 def loss(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, beta):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-import torch
 from written import written
 
 from sandbox import known
@@ -14,7 +13,6 @@ from sandbox.identity.nearest import nearest_known
 from sandbox.identity.relation import Kind, Part, Relation
 from sandbox.vetting.pool import VetPool
 
-torch.set_num_threads(1)
 BETA = 0.5
 
 

@@ -5,7 +5,6 @@ import random
 
 import numpy as np
 import pytest
-import torch
 from random_graphs import random_graph
 from written import written
 
@@ -19,8 +18,6 @@ from sandbox.identity.nearest import nearest_known
 from sandbox.identity.sameness import TOLERANCE
 from sandbox.numeric.measure import inputs
 from sandbox.verdicts.verdict import Fingerprint
-
-torch.set_num_threads(1)
 
 
 def _loss(text: str) -> LossGraph:

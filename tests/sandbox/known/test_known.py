@@ -11,7 +11,6 @@ from written import traced
 from sandbox import known
 from sandbox.execute.interpreter import compile_loss
 
-torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parents[3]
 
 

@@ -22,7 +22,6 @@ from sandbox.graph.types import Dim, Type
 from sandbox.numeric import run
 from sandbox.numeric.checks.derivatives import check_derivatives
 
-torch.set_num_threads(1)
 CONTRACT = contract_named("preference")
 NOT_DIFFERENTIABLE = ("derivative", "differentiable")
 

@@ -5,14 +5,11 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from written import written
 
 from sandbox import known
 from sandbox.numeric import run
 from sandbox.numeric.measure.descriptors import DESCRIPTORS, LineShape, describe_line, finite_or_null
-
-torch.set_num_threads(1)
 
 
 def described(loss: str, seed: int = 4):

@@ -1,13 +1,10 @@
 """Poles inside the range are found even if random probes almost never meet them; wide conditions are not noted."""
 
 import pytest
-import torch
 from written import written
 
 from sandbox import known
 from sandbox.numeric import run
-
-torch.set_num_threads(1)
 
 POLES = {
     "simple": ("SBX304", "F.softplus(-x) + 1e-3 / (rho - 3)"),

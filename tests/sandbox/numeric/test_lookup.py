@@ -1,14 +1,11 @@
 """Losses that single out pairs by the reference's values are noted or refused; other losses are not."""
 
 import pytest
-import torch
 from written import written
 
 from sandbox import known
 from sandbox.graph.nodes import GraphError
 from sandbox.numeric import run
-
-torch.set_num_threads(1)
 
 PICK = "F.softplus(torch.where(w, 50 * x, -x))"
 SOFT = "F.softplus(-x) + w * 100 * x"

@@ -3,7 +3,6 @@
 import math
 
 import pytest
-import torch
 
 from sandbox import known
 from sandbox.graph.loss_graph import LossGraph
@@ -11,8 +10,6 @@ from sandbox.graph.nodes import Node, make_node
 from sandbox.numeric import run
 from sandbox.verdicts.rules.numeric import NUMERIC_RULES
 from sandbox.verdicts.verdict import Severity
-
-torch.set_num_threads(1)
 
 
 class Sketch:

@@ -6,7 +6,6 @@ import random
 from collections.abc import Iterable, Iterator
 
 import pytest
-import torch
 from generated_losses import sources
 from random_graphs import random_graph
 
@@ -14,8 +13,6 @@ from sandbox.graph.loss_graph import LossGraph
 from sandbox.numeric import run
 from sandbox.numeric.run import ProbeReport
 from sandbox.vetting.vet import Vetter
-
-torch.set_num_threads(1)
 
 
 def _traced(seed: int, count: int) -> Iterator[LossGraph]:

@@ -26,7 +26,6 @@ from sandbox.graph.operations import OPERATIONS
 from sandbox.verdicts.verdict import VerdictStatus
 from sandbox.vetting.vet import vet
 
-torch.set_num_threads(1)
 BENIGN = [e["code"] for e in json.loads((Path(__file__).parents[1] / "corpora" / "benign.json").read_text())]
 CRASHES = {"SBX240", "SBX241", "SBX242", "SBX243", "SBX245", "SBX246", "SBX247"}
 BOUNDED = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))

@@ -15,12 +15,10 @@ from typing import Any
 
 import psutil
 import pytest
-import torch
 
 from sandbox.verdicts.verdict import Verdict
 from sandbox.vetting.vet import Vetter
 
-torch.set_num_threads(1)
 CORPORA = Path(__file__).parents[1] / "corpora"
 HOLES = json.loads((CORPORA / "holes.json").read_text("ascii"))
 ATTACKS = json.loads((CORPORA / "attacks.json").read_text("ascii"))

@@ -22,7 +22,6 @@ from sandbox.contracts.contract import PREFERENCE
 from sandbox.execute.interpreter import compile_loss
 from sandbox.vetting.vet import Vetter
 
-torch.set_num_threads(1)
 PUBLISHED = json.loads((Path(__file__).parents[1] / "corpora" / "published.json").read_text("ascii"))
 NAMES = [t.name for t in PREFERENCE.tensors]
 

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from sandbox.execute.interpreter import compile_loss
 from sandbox.vetting.vet import Vetter
 
-torch.set_num_threads(1)
 STYLES = json.loads((Path(__file__).parents[1] / "corpora" / "styles.json").read_text("ascii"))
 
 

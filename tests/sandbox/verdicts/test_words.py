@@ -23,7 +23,6 @@ from sandbox.numeric.measure.findings import shown
 from sandbox.numeric.run import ProbeReport
 from sandbox.verdicts.verdict import Severity
 
-torch.set_num_threads(1)
 SEED = 3
 NOT_FINITE = {"SBX304", "SBX305", "SBX323"}
 OF_ZERO = {"SBX307", "SBX308", "SBX321", "SBX329"}

@@ -21,7 +21,6 @@ from fitness.sentiment.options import Options
 from fitness.sentiment.task import SentimentTask
 from sandbox.known import graph
 
-torch.set_num_threads(1)
 QUESTIONS = [
     Question("1", ("the movie was", "the film is")), Question("2", ("i saw this film and", "the")), Question("3", ("a",)),
 ]  # fmt: skip
