@@ -82,14 +82,27 @@ class NotIdentified(ValueError):
     """Data that the effect of length cannot be told from. The message says why."""
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Limits the library of linear algebra to one thread.
+
+    In products of three columns, its threads only wait for each other: on a busy machine a fit took up to fifty times as long.
+    """
+    import scipy.optimize  # noqa: F401 - loads that library; later it would have all its threads
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
+@_one_thread()
 def length_controlled(sample: Sample) -> LengthControl:
     """The length-controlled win rate. Raises NotIdentified for few questions, and if all lengths differ by the same number."""
     if len(sample.questions) < LEAST_QUESTIONS:
         raise NotIdentified(f"{len(sample.questions)} judged questions, at least {LEAST_QUESTIONS} are needed")
     ours, weights, preference, design = _training(sample, np.ones(len(sample.questions)))
-    with _one_thread():
-        strength = _chosen(design, preference, weights)
-        fitted = _fit(design, preference, weights, strength)
+    strength = _chosen(design, preference, weights)
+    fitted = _fit(design, preference, weights, strength)
     predicted = _predicted(sample, fitted)
     return LengthControl(
         rate=float(predicted.mean()),
@@ -101,6 +114,7 @@ def length_controlled(sample: Sample) -> LengthControl:
     )
 
 
+@_one_thread()
 def redrawn(
     samples: Sequence[Sample], controls: Sequence[LengthControl], draws: int, seed: int = 0
 ) -> tuple[Array, Array]:
@@ -114,34 +128,20 @@ def redrawn(
     columns = [np.array([place[name] for name in sample.questions]) for sample in samples]
     rng = np.random.default_rng(seed)
     plain, controlled = np.full((draws, len(samples)), np.nan), np.full((draws, len(samples)), np.nan)
-    with _one_thread():
-        for draw in range(draws):
-            counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names))).astype(np.float64)
-            for number, (sample, control, column) in enumerate(zip(samples, controls, columns, strict=True)):
-                times = counts[column]
-                if not times.any():
-                    continue
-                plain[draw, number] = np.average(sample.preference, weights=times)
-                try:
-                    _, weights, preference, design = _training(sample, times)
-                except NotIdentified:
-                    continue
-                fitted = _fit(design, preference, weights, control.strength)
-                controlled[draw, number] = np.average(_predicted(sample, fitted), weights=times)
+    for draw in range(draws):
+        counts = rng.multinomial(len(names), np.full(len(names), 1 / len(names))).astype(np.float64)
+        for number, (sample, control, column) in enumerate(zip(samples, controls, columns, strict=True)):
+            times = counts[column]
+            if not times.any():
+                continue
+            plain[draw, number] = np.average(sample.preference, weights=times)
+            try:
+                _, weights, preference, design = _training(sample, times)
+            except NotIdentified:
+                continue
+            fitted = _fit(design, preference, weights, control.strength)
+            controlled[draw, number] = np.average(_predicted(sample, fitted), weights=times)
     return plain, controlled
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Limits the library of linear algebra to one thread.
-
-    In products of three columns, its threads only wait for each other: on a busy machine a fit took up to fifty times as long.
-    """
-    import scipy.optimize  # noqa: F401 - loads that library; later it would have all its threads
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, user_api="blas"):
-        yield
 
 
 def _training(sample: Sample, times: Array) -> tuple[int, Array, Array, Array]:
