@@ -169,6 +169,12 @@ class RowReader(View):
         found = self._bounded((proposal_row(row, self.path) for row in rows), lambda p: len(p.reply or ""))
         return [row for row in found if row.state == ProposalState.RECEIVED]
 
+    def without_reply(self) -> list[ProposalRow]:
+        """The proposals of the steps to which no reply has come, in order of ids."""
+        replied = "SELECT step FROM proposal WHERE reply IS NOT NULL AND received_event <= :at"
+        rows = self._rows(f"{PROPOSALS} AND p.step NOT IN ({replied}) ORDER BY p.id")
+        return [proposal_row(row, self.path) for row in rows]
+
     def proposal(self, id: int) -> ProposalRow:
         """One proposal. MissingRow if there is none with that id."""
         rows = self._rows(f"{PROPOSALS} AND p.id = :id", id=id)

@@ -14,7 +14,8 @@ intervals are 95 %, from bootstrap samples of the run seeds.
     python scripts/bench_search.py --scores runs/scores.db --dir runs/search --task classification --workers 2
     python scripts/bench_search.py --quick
 
-Runs of other code are not recognised as such: after a change of search or proposer, give another --dir. The scores stay valid.
+With more `--proposals` than before, the runs in --dir are continued. Runs of other code are not recognised as such: after a change
+of search or proposer, give another --dir. The scores stay valid.
 """
 
 from __future__ import annotations
@@ -23,27 +24,29 @@ import argparse
 import asyncio
 import hashlib
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean, median, stdev
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench_table import Figure, at_most, show
+from scipy.stats import wilcoxon
 from search_figures import (
     RunTrace,
     curve_at,
     offspring_rise,
     offspring_slope,
-    paired_difference,
+    paired_differences,
     ratio_to_reach,
     trimmed_mean,
 )
-from search_runs import Bench, run_arm
+from search_runs import Bench, LongerRun, run_arm
 from shared_scores import ScoreTable
 
 from evo.config.schema import SearchConfig
@@ -99,9 +102,12 @@ def main() -> int:
             seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
             for name in chosen:
                 settings = known[name]
-                place = _place(name, settings, arguments.proposals)
+                place = _place(name, settings)
                 traces[name] = asyncio.run(run_arm(bench, name, settings, place, seeds))
                 print(f"{name}: {table.trained} trained, {table.found} found in the table so far", file=sys.stderr)
+        except LongerRun as refused:
+            print(refused, file=sys.stderr)
+            return 2
         finally:
             table.close()
     figures = _figures(traces, arguments.proposals)
@@ -135,11 +141,16 @@ def _figures(traces: Mapping[str, Sequence[RunTrace]], proposals: int) -> dict[s
     if whole := traces.get("population"):
         for arm, runs in traces.items():
             if arm != "population":
-                difference, error, seeds = paired_difference(runs, whole, proposals)
-                note = (
-                    f"± {error:.4f}, true fitness of the leader at the end minus that of population, {seeds} run seeds"
-                )
-                figures[f"{arm}: minus population"] = Figure(difference, "", note=note)
+                found = paired_differences(runs, whole, proposals)
+                error = stdev(found) / math.sqrt(len(found)) if len(found) > 1 else math.nan
+                figures[f"{arm}: minus population"] = Figure(
+                    fmean(found), "",
+                    note=f"± {error:.4f}, true fitness of the leader at the end minus that of population, {len(found)} run seeds",
+                )  # fmt: skip
+                p = float(wilcoxon(found).pvalue) if any(found) else 1.0
+                figures[f"{arm}: median minus"] = Figure(
+                    median(found), "", note=f"signed-rank p = {p:.3f}; by run seed {', '.join(f'{d:+.4f}' for d in found)}"
+                )  # fmt: skip
     if reference := traces.get("sample"):
         for arm, runs in traces.items():
             if arm == "sample":
@@ -155,11 +166,11 @@ def _figures(traces: Mapping[str, Sequence[RunTrace]], proposals: int) -> dict[s
     return figures
 
 
-def _place(name: str, settings: Mapping[str, Any], proposals: int) -> str:
+def _place(name: str, settings: Mapping[str, Any]) -> str:
     """Folder of an arm's runs: its name, with a digest of all settings that matter to it."""
     whole = SearchConfig(**settings)
     matter = whole.model_dump() if whole.mode == "population" else settings
-    return f"{name.replace(' ', '-')}-{proposals}-{_digest(matter)}"
+    return f"{name.replace(' ', '-')}-{_digest(matter)}"
 
 
 def _digest(value: object) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from statistics import fmean, linear_regression, median, stdev
+from statistics import fmean, linear_regression, median
 
 SAMPLES = 2000
 """Bootstrap samples of an interval."""
@@ -39,11 +39,10 @@ def curve_at(runs: Sequence[RunTrace], proposals: int) -> tuple[float, float, fl
     return _with_interval(runs, lambda some: fmean(values[i] for i in some))
 
 
-def paired_difference(runs: Sequence[RunTrace], others: Sequence[RunTrace], proposals: int) -> tuple[float, float, int]:
-    """Mean difference of the leaders' true fitness after so many proposals, its standard error, and the number of run seeds."""
+def paired_differences(runs: Sequence[RunTrace], others: Sequence[RunTrace], proposals: int) -> list[float]:
+    """Differences of the leaders' true fitness after so many proposals, run seed by run seed."""
     pairs = zip(runs, others, strict=True)
-    found = [one.after_proposals(proposals) - other.after_proposals(proposals) for one, other in pairs]
-    return fmean(found), stdev(found) / math.sqrt(len(found)) if len(found) > 1 else math.nan, len(found)
+    return [one.after_proposals(proposals) - other.after_proposals(proposals) for one, other in pairs]
 
 
 def offspring_slope(runs: Sequence[RunTrace]) -> tuple[float, float, float]:

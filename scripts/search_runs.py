@@ -34,6 +34,10 @@ _ENDED = (EventKind.EVALUATION_SCORED, EventKind.EVALUATION_FAILED)
 _STUDIED = (EventKind.VARIANT_SCORED, EventKind.VARIANT_FAILED)
 
 
+class LongerRun(Exception):
+    """A run that is there has more proposals than were asked for."""
+
+
 @dataclass(frozen=True)
 class Bench:
     """What all arms have in common."""
@@ -58,7 +62,10 @@ class Bench:
 async def run_arm(
     bench: Bench, name: str, search: Mapping[str, Any], place: str, seeds: Iterable[int]
 ) -> list[RunTrace]:
-    """Run or continue the campaigns of one arm, one for each run seed, and measure what they found. `place`: their folder."""
+    """Run or continue the campaigns of one arm, one for each run seed, and measure what they found. `place`: their folder.
+
+    Runs with fewer proposals are continued. Raises LongerRun for one with more.
+    """
     turn = asyncio.Semaphore(bench.workers)
     async with SharingPool(bench.table, bench.task, dict(bench.options), bench.workers) as workers:
         with VetPool(workers=1, contract=bench.info.contract) as vetter:
@@ -86,14 +93,16 @@ async def _campaign(config: Config, info: TaskInfo, folder: Path, workers: Shari
         folder, config, info, templates(config, info.contract), population.baseline_name
     )
     with archive, Reader.open(rundir.archive) as reader:
-        if reader.events(kind=EventKind.FINISHED):
+        made, wanted = population.advance(reader).spent(0.0).proposals, config.budget.proposals or 0
+        if made > wanted:
+            raise LongerRun(f"{folder} has {made} proposals: give at least so many with --proposals, or another --dir")
+        if made == wanted and reader.events(kind=EventKind.FINISHED):
             return
         if resumed:
             archive.recover()
         archive.event(
             EventKind.SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()}
         )
-        population.advance(reader)
         duplicates = DuplicateIndex.of(reader, vetter.same_loss, partial(population.losses.graph, reader=reader))
         async with BuiltinProposer() as proposer:
             await Campaign(

@@ -54,10 +54,9 @@ def unvetted_seed_losses(reader: Reader) -> tuple[list[CandidateRow], list[Candi
 
 def open_steps(reader: Reader) -> tuple[list[int], Iterator[int]]:
     """Numbers of the steps to do: the recorded steps without an answer, and after them new steps without end."""
-    proposals = reader.bare().proposals()
-    begun = {p.step for p in proposals}
-    ended = counted_steps(proposals, reader.events(kind=EventKind.PROPOSAL_FAILED))
-    return sorted(begun - ended), itertools.count(1 + max(begun, default=0))
+    silent = reader.without_reply()
+    ended = counted_steps(silent, reader.events(kind=EventKind.PROPOSAL_FAILED))
+    return sorted({p.step for p in silent} - ended), itertools.count(1 + reader.latest_step())
 
 
 def own_graph(reader: Reader, candidate: CandidateRow) -> str | None:

@@ -43,14 +43,12 @@ class Watch:
     """When a step's request was sent."""
 
     def __post_init__(self) -> None:
-        reader = self.campaign.reader
-        self._seen = reader.last_event()
-        for row in reader.bare().evaluations():
-            if row.seconds is not None:
-                self.pace.trained(row.rung, row.seconds)
-        self.pace.proposals.extend(
-            p.seconds for p in reader.bare().proposals() if p.reply is not None and p.seconds is not None
-        )
+        population = self.campaign.population.advance(self.campaign.reader)
+        self._seen, ledger = population.seen, population.ledger
+        for rung, latest in ledger.trainings.items():
+            for took in latest:
+                self.pace.trained(rung, took)
+        self.pace.proposals.extend(ledger.replies)
 
     def new_events(self) -> list[EventRow]:
         """Read the events recorded since the last call, and return them."""

@@ -20,7 +20,7 @@ LONGEST_PROMPT = 8000
 """Tokens counted for a prompt if neither the endpoint nor the archive gives a number (older versions did not record a maximum). The
 reply then counts with llm.max_tokens."""
 RECENT = 20
-"""Number of latest replies whose time is kept: the load of an endpoint changes."""
+"""Number of latest replies, and of latest trainings at each rung, whose time is kept: the load of a machine changes."""
 
 
 class Ledger:
@@ -42,6 +42,8 @@ class Ledger:
 
         self.replies: deque[float] = deque(maxlen=RECENT)
         """Seconds of the latest replies."""
+        self.trainings: dict[str, deque[float]] = {}
+        """Seconds of the latest trainings by rung."""
         self.trained = 0.0
         """Seconds of all trainings that ended."""
 
@@ -98,7 +100,9 @@ class Ledger:
         assert event.evaluation_id is not None
         row = reader.evaluation(event.evaluation_id)
         judged = row.judged
-        self.trained += row.seconds or 0.0
+        if row.seconds is not None:
+            self.trained += row.seconds
+            self.trainings.setdefault(row.rung, deque(maxlen=RECENT)).append(row.seconds)
         self._spent = replace(self._spent, evaluations=self._spent.evaluations + 1)
         if judged:
             self._add(judged.tokens_in + judged.tokens_out, judged.usd)

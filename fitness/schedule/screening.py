@@ -40,9 +40,9 @@ class Screening:
             self._means[number] = [None] * len(self._steps)
             insort(self._seed_losses if entry.seed_loss else self._entering, number)
         self._entries[number] = entry
-        before = self._means[number]
-        now = [None if entry.failed else entry.mean(step.stage) for step in self._steps]
-        if not entry.seed_loss and (entry.failed or now[0] is not None):
+        before, failed = self._means[number], entry.failed
+        now = [None if failed else entry.mean(step.stage) for step in self._steps]
+        if not entry.seed_loss and (failed or now[0] is not None):
             _remove(self._entering, number)
         for step, following, here, there, was_here, was_there in zip(
             self._steps, [*self._steps[1:], None], now, [*now[1:], None], before, [*before[1:], None], strict=True

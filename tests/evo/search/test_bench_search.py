@@ -16,12 +16,13 @@ from search_figures import (
     curve_at,
     offspring_rise,
     offspring_slope,
-    paired_difference,
+    paired_differences,
     ratio_to_reach,
     trimmed_mean,
 )
 from shared_scores import ScoreTable, SharingPool
 
+from archive.query import Reader
 from evo.proposing.genetic.builder import Builder
 from fitness.task import EvaluationFailed
 from sandbox import known
@@ -61,8 +62,8 @@ def test_what_led_after_some_proposals_is_averaged_over_the_runs() -> None:
 def test_leaders_are_compared_run_by_run() -> None:
     ours = [RunTrace([(0, 0, 0.5), (10, 5, level)], trainings=100, proposals=50, offspring=[]) for level in (0.6, 0.8)]
     theirs = [RunTrace([(0, 0, 0.5)], trainings=100, proposals=50, offspring=[])] * 2
-    assert paired_difference(ours, theirs, 50) == pytest.approx((0.2, 0.1, 2))
-    assert paired_difference(ours, theirs, 4) == (0.0, 0.0, 2)
+    assert paired_differences(ours, theirs, 50) == pytest.approx([0.1, 0.3])
+    assert paired_differences(ours, theirs, 4) == [0.0, 0.0]
 
 
 def test_the_slope_of_the_offspring_is_per_proposal() -> None:
@@ -104,17 +105,28 @@ def test_a_training_is_made_once_and_a_failed_one_fails_again(tmp_path: Path) ->
 
 
 @pytest.mark.soak
-def test_a_second_call_trains_nothing_and_finds_the_same(tmp_path: Path) -> None:
+def test_a_second_call_trains_nothing_and_finds_the_same_and_with_more_proposals_the_runs_continue(
+    tmp_path: Path,
+) -> None:
     command = [
-        sys.executable, str(SCRIPTS / "bench_search.py"), "--quick", "--seeds", "1", "--proposals", "3",
-        "--arms", "sample,population",
-        "--workers", "1", "--scores", str(tmp_path / "scores.db"), "--dir", str(tmp_path / "runs"), "--json",
+        sys.executable, str(SCRIPTS / "bench_search.py"), "--quick", "--seeds", "1", "--arms", "sample,population",
+        "--workers", "1", "--scores", str(tmp_path / "scores.db"), "--dir", str(tmp_path / "runs"), "--json", "--proposals",
     ]  # fmt: skip
-    first, second = (subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(2))
+    first, second, longer = (
+        subprocess.run([*command, proposals], capture_output=True, text=True, check=True) for proposals in "334"
+    )
     assert "population: 0 trained" in second.stderr
     found = [json.loads(result.stdout)["figures"] for result in (first, second)]
     assert found[0] == found[1] and found[0]["population: best at 3"]["value"] > 0
     assert found[0]["sample: trainings"]["value"] >= 3
+    more = json.loads(longer.stdout)["figures"]
+    assert more["sample: best at 4"]["value"] >= 0 and "sample: best at 4" not in found[0]
+    for archive in (tmp_path / "runs").glob("*/*/archive.db"):
+        with Reader.open(archive) as reader:
+            assert len({p.step for p in reader.proposals()}) == 4
+            assert len(reader.events(kind="session_started")) == 2
+    shorter = subprocess.run([*command, "3"], capture_output=True, text=True)
+    assert shorter.returncode == 2 and "has 4 proposals" in shorter.stderr
 
 
 def test_an_unknown_arm_is_named() -> None:
