@@ -14,14 +14,10 @@ from statistics import fmean, median
 
 from evo.config.schema import BudgetConfig
 from evo.search.budget import Spent
-from evo.search.ledger import Ledger
+from evo.search.ledger import RECENT, Ledger
 from fitness.schedule.planned import plan
 from fitness.schedule.settings import LadderSettings
 from fitness.task.protocol import TaskInfo
-
-RECENT = 20
-"""Number of latest measurements used, since the load of a machine changes."""
-
 
 MEASURED = 4
 """Number of answered proposals from which on the number of requests follows from measured times."""

@@ -205,6 +205,10 @@ def test_the_estimate_says_what_it_rests_on(tmp_path):
         _all_fates(campaign.archive)
         watch.new_events()
         assert "at the speed measured here" in screen.plain(watch)
+        resumed = Watch(campaign)
+        assert resumed.pace.trainings == watch.pace.trainings
+        assert [*resumed.pace.proposals] == [2.5] * 5, "the recorded replies"
+        assert resumed.new_events() == []
 
 
 def test_without_a_budget_that_tells_no_end_is_promised(tmp_path):
