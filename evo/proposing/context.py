@@ -91,8 +91,8 @@ def context_of(
     telling = _Telling(population, past)
     baseline = population.baseline
     beliefs = fitness_posteriors(members, settings.shrinkage)
-    able = np.flatnonzero(members.measured & ~members.rows["banned"])
-    top = [int(members.rows["id"][at]) for at in ranked(beliefs, able, population.config.prompt.top_k)]
+    able = np.flatnonzero(members.measured & ~members.columns["banned"])
+    top = [int(members.columns["id"][at]) for at in ranked(beliefs, able, population.config.prompt.top_k)]
     best = tuple(telling.tried(population.individuals[id]) for id in top)
     if operator == SUMMARISE:
         latest = tuple(map(telling.tried, telling.newest(MOST_SUMMARISED)))
@@ -128,7 +128,7 @@ def _near(
     first = members.find(parents[0]) if parents else None
     if first is None or not first.descriptors:
         return []
-    rows = members.rows
+    rows = members.columns
     alike = able[(rows["cell"][able] == members.number_of(first)) & ~np.isin(rows["id"][able], [*told])]
     return [int(rows["id"][at]) for at in ranked(beliefs, alike, MOST_NEARBY)]
 
@@ -181,12 +181,12 @@ class _Telling:
         """The latest proposals of an operator, the latest first."""
         members = self.population.members
         return self._individuals(
-            np.flatnonzero(members.rows["operator"] == members.names.get(operator, -1))[-MOST_TRIED:]
+            np.flatnonzero(members.columns["operator"] == members.names.get(operator, -1))[-MOST_TRIED:]
         )
 
     def newest(self, most: int) -> list[Individual]:
         """The newest vetted proposals, the latest first."""
-        rows = self.population.members.rows
+        rows = self.population.members.columns
         made = self._individuals(np.flatnonzero(~rows["banned"])[-(most + self.population.all_seed_losses) :])
         return [i for i in made if i.operator is not None][:most]
 
@@ -252,4 +252,4 @@ class _Telling:
 
     def _individuals(self, places: Positions) -> list[Individual]:
         """The individuals at these positions of the members, the latest first."""
-        return [self.population.individuals[int(id)] for id in self.population.members.rows["id"][places[::-1]]]
+        return [self.population.individuals[int(id)] for id in self.population.members.columns["id"][places[::-1]]]

@@ -53,10 +53,10 @@ def _promising(population: Population, settings: SelectionSettings) -> list[int]
     """The elites that are probably better than the baseline, best first."""
     members = Members.of(population.members, settings.axes)
     posteriors = fitness_posteriors(members, settings.shrinkage)
-    posteriors.mean[members.rows["banned"]] = float("nan")
+    posteriors.mean[members.columns["banned"]] = float("nan")
     best = ranked(posteriors, most=settings.elites)
     baseline = population.baseline.id if population.baseline else None
-    ids = [int(members.rows["id"][at]) for at in best if posteriors.mean[at] > 0]
+    ids = [int(members.columns["id"][at]) for at in best if posteriors.mean[at] > 0]
     return [id for id in ids if id != baseline]
 
 

@@ -12,14 +12,13 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from archive.records import Operator, Role
 from evo.search.operators import BY_NAME, SearchOperator
-from evo.search.selection.columns import Floats, Mask, Members
+from evo.search.selection.columns import Columns, Floats, Mask, Members
 from evo.search.selection.members import OWN_CODE, Member, ProposerArm, SelectionSettings
 
 FORGOTTEN = 1e-12
@@ -43,7 +42,7 @@ class Outcomes(NamedTuple):
     """The latest members whose outcome is known, with the rewards of those who proposed them."""
 
     members: Members
-    rows: npt.NDArray[Any]
+    rows: Columns
     reward: Floats
     """In [0, 1]; 0 for a refused, duplicate or failed member."""
     weight: Floats
@@ -58,14 +57,14 @@ def rewards(members: Sequence[Member], settings: SelectionSettings) -> Outcomes:
     members takes the place of the best parent.
     """
     members = Members.of(members, settings.axes)
-    rows, measured = members.rows, members.measured
+    rows, measured = members.columns, members.measured
     typical = rows["fitness"][measured]
     middle, spread = (float(np.median(typical)), float(typical.std())) if typical.size else (0.0, 0.0)
-    ages = np.arange(len(rows) - 1, -1, -1)
+    ages = np.arange(len(members) - 1, -1, -1)
     known = rows["proposed"] & (measured | ~rows["usable"])
     if settings.discount < 1:
         known &= ages < math.log(FORGOTTEN) / math.log(settings.discount)
-    latest, able = rows[known], measured[known]
+    latest, able = {name: column[known] for name, column in rows.items()}, measured[known]
     bar, bar_error = _bars(latest, rows, measured, middle)
     error = latest["error"]
     noise = np.hypot(np.where(np.isnan(error), spread, error), bar_error)
@@ -75,16 +74,16 @@ def rewards(members: Sequence[Member], settings: SelectionSettings) -> Outcomes:
         for ok, lead, width in zip(able.tolist(), ahead.tolist(), noise.tolist(), strict=True)
     ]
     reward = np.where(able, settings.acceptance + (1 - settings.acceptance) * np.array(better, dtype=float), 0.0)
-    return Outcomes(members, latest, reward, settings.discount ** ages[known])
+    return Outcomes(members, latest, reward, np.power(settings.discount, ages[known], dtype=np.float64))
 
 
-def _bars(latest: npt.NDArray[Any], rows: npt.NDArray[Any], measured: Mask, middle: float) -> tuple[Floats, Floats]:
+def _bars(latest: Columns, rows: Columns, measured: Mask, middle: float) -> tuple[Floats, Floats]:
     """Fitness of the best measured parent of each, with its standard error; `middle` and 0 where parents do not count."""
-    if not len(latest):
+    parents, ids = latest["parents"], rows["id"]
+    if not len(parents):
         return np.empty(0), np.empty(0)
-    parents = latest["parents"]
-    at = np.minimum(np.searchsorted(rows["id"], parents), len(rows) - 1)
-    counts = (rows["id"][at] == parents) & measured[at] & latest["own_bar"][:, None]
+    at = np.minimum(np.searchsorted(ids, parents), len(ids) - 1)
+    counts = (ids[at] == parents) & measured[at] & latest["own_bar"][:, None]
     fitness = np.where(counts, rows["fitness"][at], -math.inf)
     best = at[np.arange(len(at)), fitness.argmax(axis=1)]
     any_counts = counts.any(axis=1)

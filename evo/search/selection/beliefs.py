@@ -32,8 +32,8 @@ def fitness_posteriors(members: Sequence[Member], shrinkage: bool = True) -> Pos
     do not explain (empirical Bayes); flat without `shrinkage`. An unknown standard error counts as the root of that variance.
     """
     members = Members.of(members)
-    able, rows = members.measured, members.rows
-    mean, deviation = np.full(len(rows), math.nan), np.full(len(rows), math.nan)
+    able, rows = members.measured, members.columns
+    mean, deviation = np.full(len(members), math.nan), np.full(len(members), math.nan)
     fitness = rows["fitness"][able]
     if not fitness.size:
         return Posteriors(mean, deviation)

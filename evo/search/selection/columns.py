@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, overload
 
@@ -23,30 +23,30 @@ from evo.search.selection.replies import Replies
 Floats = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
+Columns = Mapping[str, npt.NDArray[Any]]
 
 MOST_PARENTS = 8
 """Parents of a member beyond these are not stored; no operator has as many."""
 
-ROW = np.dtype(
-    [
-        ("id", np.int64),
-        ("island", np.int64),
-        ("proposed", np.bool_),  # not a seed loss
-        ("own_bar", np.bool_),  # made to be better than its parents: neither explored nor repaired
-        ("operator", np.int64),  # number of the name
-        ("arm", np.int64),
-        ("proposer", np.int64),
-        ("parents", np.int64, (MOST_PARENTS,)),  # 0: none
-        ("usable", np.bool_),
-        ("fitness", np.float64),  # NaN: not measured
-        ("seeds", np.int64),  # that the fitness is a mean over
-        ("error", np.float64),  # NaN: unknown
-        ("uses", np.int64),
-        ("cell", np.int64),
-        ("pinned", np.bool_),
-        ("banned", np.bool_),
-    ]
-)
+COLUMNS: Mapping[str, npt.DTypeLike] = {
+    "id": np.int64,
+    "island": np.int64,
+    "proposed": np.bool_,  # not a seed loss
+    "own_bar": np.bool_,  # made to be better than its parents: neither explored nor repaired
+    "operator": np.int64,  # number of the name
+    "arm": np.int64,
+    "proposer": np.int64,
+    "parents": (np.int64, (MOST_PARENTS,)),  # 0: none
+    "usable": np.bool_,
+    "fitness": np.float64,  # NaN: not measured
+    "seeds": np.int64,  # that the fitness is a mean over
+    "error": np.float64,  # NaN: unknown
+    "uses": np.int64,
+    "cell": np.int64,
+    "pinned": np.bool_,
+    "banned": np.bool_,
+}
+"""Type of each column. Each is an array of its own, since a selection reads few of them, and those as a whole."""
 
 
 class Members(Sequence[Member]):
@@ -63,8 +63,11 @@ class Members(Sequence[Member]):
         self.repaired: set[int] = set()
         """Ids of the refused members whose repair was attempted."""
         self._numbers: dict[Cell, int] = {}
-        self._rows = np.zeros(64, ROW)
+        self._space = {name: np.zeros(64, kind) for name, kind in COLUMNS.items()}
         self._ids: list[int] = []
+        self._children: dict[int, list[int]] = {}
+        self.columns: Columns = {name: column[:0] for name, column in self._space.items()}
+        """The `COLUMNS`, each with one value per member in order of ids. Views: valid until a member is added."""
         self._added: list[Member] = []
         self._noise: float | None = None
 
@@ -80,15 +83,9 @@ class Members(Sequence[Member]):
         return made
 
     @property
-    def rows(self) -> npt.NDArray[Any]:
-        """One row of type ROW per member, in order of ids. A view: valid until the next change."""
-        return self._rows[: len(self._ids)]
-
-    @property
     def measured(self) -> Mask:
         """Which members may be parents and have a fitness."""
-        rows = self.rows
-        return np.asarray(rows["usable"] & np.isfinite(rows["fitness"]))
+        return np.asarray(self.columns["usable"] & np.isfinite(self.columns["fitness"]))
 
     def find(self, candidate_id: int) -> Member | None:
         """The member with this id; None if there is none."""
@@ -97,7 +94,7 @@ class Members(Sequence[Member]):
 
     def children(self, parents: Sequence[int]) -> list[int]:
         """Ids of the members that have any of these parents, in order."""
-        return [int(id) for id in self.rows["id"][np.isin(self.rows["parents"], [*parents]).any(axis=1)]]
+        return sorted({child for parent in parents for child in self._children.get(parent, ())})
 
     def number_of(self, member: Member) -> int | None:
         """The number of the cell that a member lies in; None if no member of these lies there."""
@@ -106,20 +103,27 @@ class Members(Sequence[Member]):
     def add(self, member: Member, seeds: int = 0) -> None:
         """Add a member at its place in the order of ids."""
         at, n = bisect_left(self._ids, member.candidate_id), len(self._ids)
-        if n == len(self._rows):
-            self._rows = np.concatenate([self._rows, np.zeros(n, ROW)])
-        self._rows[at + 1 : n + 1] = self._rows[at:n].copy()
+        self._make_room(at, n)
         self._ids.insert(at, member.candidate_id)
         self._added.insert(at, member)
-        role, row = role_of(member.operator), self._rows[at]
-        row["id"], row["island"], row["uses"] = member.candidate_id, member.island, member.uses
-        row["proposed"] = member.operator is not None
-        row["own_bar"] = role not in (Role.EXPLORED_FROM, Role.REPAIRED)
-        row["operator"], row["arm"] = self._number(member.operator or ""), self._number(member.arm)
-        row["proposer"] = self._number(member.proposer)
-        row["parents"] = 0
-        row["parents"][: len(member.parents)] = member.parents[:MOST_PARENTS]
-        row["cell"], row["pinned"], row["banned"] = self._cell(member), member.pinned, member.banned
+        for parent in member.parents:
+            self._children.setdefault(parent, []).append(member.candidate_id)
+        role = role_of(member.operator)
+        self._write(
+            at,
+            id=member.candidate_id,
+            island=member.island,
+            uses=member.uses,
+            proposed=member.operator is not None,
+            own_bar=role not in (Role.EXPLORED_FROM, Role.REPAIRED),
+            operator=self._number(member.operator or ""),
+            arm=self._number(member.arm),
+            proposer=self._number(member.proposer),
+            parents=(*member.parents, *[0] * MOST_PARENTS)[:MOST_PARENTS],
+            cell=self._cell(member),
+            pinned=member.pinned,
+            banned=member.banned,
+        )
         if role is Role.REPAIRED:
             self.repaired.update(member.parents)
         self._set(at, member.usable, member.fitness, seeds, member.standard_error)
@@ -135,22 +139,22 @@ class Members(Sequence[Member]):
         """Set the number of children; nothing for a candidate that is no member yet."""
         at = self._position(candidate_id)
         if at is not None:
-            self._rows[at]["uses"] = uses
+            self._write(at, uses=uses)
 
     def steer(self, candidate_id: int, pinned: bool, banned: bool) -> None:
         """Set what people asked for; nothing for a candidate that is no member."""
         at = self._position(candidate_id)
         if at is not None:
-            self._rows[at]["pinned"], self._rows[at]["banned"] = pinned, banned
+            self._write(at, pinned=pinned, banned=banned)
 
     def set_noise(self, deviation: float | None) -> None:
         """Set the standard errors from the deviation over seeds of the difference to the baseline; None: unknown."""
         if deviation == self._noise:
             return
-        self._noise, rows = deviation, self.rows
+        self._noise, seeds = deviation, self.columns["seeds"]
         with np.errstate(divide="ignore", invalid="ignore"):
-            errors = math.nan if deviation is None else deviation / np.sqrt(rows["seeds"])
-            rows["error"] = np.where(rows["seeds"] > 0, errors, math.nan)
+            errors = math.nan if deviation is None else deviation / np.sqrt(seeds)
+            self.columns["error"][:] = np.where(seeds > 0, errors, math.nan)
 
     @overload
     def __getitem__(self, at: int) -> Member: ...
@@ -159,15 +163,15 @@ class Members(Sequence[Member]):
     def __getitem__(self, at: int | slice) -> Member | list[Member]:
         if isinstance(at, slice):
             return [self[i] for i in range(*at.indices(len(self)))]
-        row = self.rows[at]
+        columns = self.columns
         return replace(
             self._added[at],
-            usable=bool(row["usable"]),
-            fitness=_none_if_nan(row["fitness"]),
-            standard_error=_none_if_nan(row["error"]),
-            uses=int(row["uses"]),
-            pinned=bool(row["pinned"]),
-            banned=bool(row["banned"]),
+            usable=bool(columns["usable"][at]),
+            fitness=_none_if_nan(columns["fitness"][at]),
+            standard_error=_none_if_nan(columns["error"][at]),
+            uses=int(columns["uses"][at]),
+            pinned=bool(columns["pinned"][at]),
+            banned=bool(columns["banned"][at]),
         )
 
     def __len__(self) -> int:
@@ -178,10 +182,21 @@ class Members(Sequence[Member]):
         return at if at < len(self._ids) and self._ids[at] == candidate_id else None
 
     def _set(self, at: int, usable: bool, fitness: float | None, seeds: int, error: float | None) -> None:
-        row = self._rows[at]
-        row["usable"], row["seeds"] = usable, seeds
-        row["fitness"] = math.nan if fitness is None else fitness
-        row["error"] = math.nan if error is None else error
+        known, certain = math.nan if fitness is None else fitness, math.nan if error is None else error
+        self._write(at, usable=usable, seeds=seeds, fitness=known, error=certain)
+
+    def _write(self, at: int, **values: object) -> None:
+        for name, value in values.items():
+            self._space[name][at] = value
+
+    def _make_room(self, at: int, n: int) -> None:
+        """Free the place `at` among `n` members."""
+        for name, column in self._space.items():
+            if n == len(column):
+                column = self._space[name] = np.concatenate([column, np.zeros_like(column)])
+            if at < n:
+                column[at + 1 : n + 1] = column[at:n].copy()
+        self.columns = {name: column[: n + 1] for name, column in self._space.items()}
 
     def _number(self, name: str) -> int:
         return self.names.setdefault(name, len(self.names))

@@ -18,7 +18,7 @@ def grid(members: Members, posteriors: Posteriors, settings: SelectionSettings) 
     """Positions of the best member of each cell, in order of fitness; empty if the settings switch the grid off."""
     if not settings.grid or not len(members):
         return np.empty(0, np.intp)
-    cells, means = members.rows["cell"], np.nan_to_num(posteriors.mean, nan=-math.inf)
+    cells, means = members.columns["cell"], np.nan_to_num(posteriors.mean, nan=-math.inf)
     best = np.full(len(members.cells), -math.inf)
     np.maximum.at(best, cells, means)
     leading = np.flatnonzero((means == best[cells]) & (means > -math.inf))
@@ -34,7 +34,7 @@ def gap(members: Sequence[Member], rng: Random, settings: SelectionSettings) -> 
     if not settings.grid:
         return {}
     members = Members.of(members, settings.axes)
-    cells = [members.cells[number] for number in np.unique(members.rows["cell"][members.measured])]
+    cells = [members.cells[number] for number in np.unique(members.columns["cell"][members.measured])]
     seen = [sorted({c[k] for c in cells} - {"-"}) for k in range(len(settings.axes))]
     missing = []
     for i, j in combinations(range(len(settings.axes)), 2):

@@ -86,7 +86,7 @@ def choose(
 
 def residents(members: Members, island: int, settings: SelectionSettings) -> Positions:
     """Positions of an island's members, including refused and failed ones: seed losses, its own members, and migrants."""
-    rows = members.rows
+    rows = members.columns
     homes = rows["island"] % settings.islands
     found = ~rows["proposed"] | (homes == island)
     if settings.islands > 1 and settings.migration_every:
@@ -95,7 +95,7 @@ def residents(members: Members, island: int, settings: SelectionSettings) -> Pos
         bound = np.where(native, rows["fitness"] - np.nan_to_num(rows["error"], nan=0.0), -math.inf)
         best_so_far = np.maximum.accumulate(bound)
         leads = np.flatnonzero(bound > np.concatenate([[-math.inf], best_so_far[:-1]]))
-        at = np.arange(settings.migration_every - 1, len(rows), settings.migration_every)
+        at = np.arange(settings.migration_every - 1, len(members), settings.migration_every)
         leader = np.searchsorted(leads, at, side="right") - 1
         found[leads[leader[leader >= 0]]] = True
     return np.flatnonzero(found)
@@ -122,17 +122,17 @@ class ParentPool:
 
     def __init__(self, members: Members, island: int, settings: SelectionSettings) -> None:
         self.settings = settings
-        self.rows = members.rows
-        self.posteriors, banned = fitness_posteriors(members, settings.shrinkage), self.rows["banned"]
+        self.columns = members.columns
+        self.posteriors, banned = fitness_posteriors(members, settings.shrinkage), self.columns["banned"]
         self.posteriors.mean[banned] = math.nan  # so neither the grid nor the elites hold them
         local = residents(members, island, settings)
         local = local[~banned[local]]
         scored = local[members.measured[local]]
         # Before anything is measured, every accepted member may be a parent.
-        self.able: Positions = scored if scored.size else local[self.rows["usable"][local]]
+        self.able: Positions = scored if scored.size else local[self.columns["usable"][local]]
         self.cells = grid(members, self.posteriors, settings)
         self.elites = ranked(self.posteriors, most=settings.elites)
-        self.pinned: Positions = np.flatnonzero(self.rows["pinned"] & self.rows["usable"] & ~banned)
+        self.pinned: Positions = np.flatnonzero(self.columns["pinned"] & self.columns["usable"] & ~banned)
 
     def draw(self, rng: Random, count: int) -> tuple[int, ...]:
         """Ids of up to `count` different parents. Members of a cell that is drawn already have a lower weight."""
@@ -156,7 +156,7 @@ class ParentPool:
         return self._ids(sorted(picked, key=lambda at: (-means[at], at)))
 
     def _ids(self, positions: Sequence[int]) -> tuple[int, ...]:
-        return tuple(int(self.rows["id"][at]) for at in positions)
+        return tuple(int(self.columns["id"][at]) for at in positions)
 
     def _draws_pinned(self, rng: Random) -> bool:
         # Without pins no number is drawn, so that the choices of runs without them stay the same.
@@ -183,12 +183,14 @@ class ParentPool:
         noise = np.random.RandomState(rng.getrandbits(32)).standard_normal(len(group))
         mean, deviation = (np.nan_to_num(column[group], nan=0.0) for column in self.posteriors)
         drawn = mean + (self.settings.exploration * noise * deviation if self.settings.thompson else 0.0)
-        rows = self.rows[group]
+        columns = self.columns
         ahead = (drawn - drawn.max()) / self._spread if self._spread else np.zeros(len(group))
-        taken = np.isin(rows["cell"], self.rows["cell"][list(chosen)]) if self.settings.grid and chosen else False
+        taken = (
+            np.isin(columns["cell"][group], columns["cell"][list(chosen)]) if self.settings.grid and chosen else False
+        )
         return np.asarray(
             np.exp(self.settings.inverse_temperature * ahead)
-            / (1 + rows["uses"]) ** self.settings.use_penalty
+            / (1 + columns["uses"][group]) ** self.settings.use_penalty
             * np.where(taken, 0.3, 1.0)
         )
 

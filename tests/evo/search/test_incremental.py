@@ -72,7 +72,9 @@ def check(population: Population, reader: Reader) -> None:
     assert [*population.members] == recomputed(population)
     from_scratch = Members.of(recomputed(population))
     for column in ("id", "usable", "fitness", "error", "uses", "parents"):
-        assert np.array_equal(population.members.rows[column], from_scratch.rows[column], equal_nan=column != "parents")
+        assert np.array_equal(
+            population.members.columns[column], from_scratch.columns[column], equal_nan=column != "parents"
+        )
     for step in range(4):
         ours, theirs = (choose(m, Random(step), step, SETTINGS) for m in (population.members, from_scratch))
         assert ours == theirs
