@@ -54,7 +54,7 @@ class ReadAhead:
         with reader.consistent():
             self._candidates = {row.id: row for row in reader.candidates()}
             self._proposals = {row.id: row for row in reader.proposals()}
-            self._verdicts = {row.candidate_id: row for row in reader.verdicts()}
+            self._verdicts = {row.candidate_id: row for row in reader.bare().verdicts()}
             self._evaluations = {row.id: row for row in reader.bare().evaluations()}
             self._parents, self._findings = (
                 defaultdict[int, list[ParentRow]](list),

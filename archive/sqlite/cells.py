@@ -22,8 +22,7 @@ class Cells:
     """One row. Each method raises CorruptArchive for a value of another kind, with table, column, row and the value found."""
 
     def __init__(self, row: sqlite3.Row, table: str, path: Path) -> None:
-        self._row = row
-        self._where = f"{path}: {table}"
+        self._row, self._table, self._path = row, table, path
 
     def raw(self, column: str) -> Any:
         try:
@@ -32,7 +31,7 @@ class Cells:
             raise CorruptArchive(f"{self.where(column)} is missing; get a fresh copy of the archive") from None
 
     def where(self, column: str) -> str:
-        return f"{self._where}.{column}"
+        return f"{self._path}: {self._table}.{column}"
 
     def wrong(self, column: str, expected: str) -> CorruptArchive:
         columns = self._row.keys()

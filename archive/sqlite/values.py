@@ -73,6 +73,8 @@ def load_json(text: str | None, where: str) -> Any:
     """The value of a JSON column; None for NULL. CorruptArchive (with `where`) if it is not JSON or is nested too deeply."""
     if text is None:
         return None
+    if text == "{}":  # most events have nothing to tell
+        return {}
     try:
         value = _DECODER.decode(text)
         if text.count("[") + text.count("{") > DEEPEST:

@@ -48,7 +48,7 @@ class DuplicateIndex:
         """Index of the accepted losses in an archive. `graph` returns their graphs; by default they are read from the archive."""
         index = cls(same_loss, graph or (lambda candidate_id: graph_of(verdict_on(candidate_id, reader))))
         for row in reader.bare().verdicts():
-            if row.status != VerdictStatus.ACCEPTED or not row.is_new or not row.hash or not row.graph:
+            if row.status != VerdictStatus.ACCEPTED or not row.is_new or not row.hash:
                 continue
             index.by_hash.setdefault(row.hash, row.candidate_id)
             if fingerprint := readable(row.fingerprint):
