@@ -10,8 +10,8 @@ from evo.cli.origin import HOME, passed_over
 WRONG_USE, INTERRUPTED = 2, 130
 
 COLLECTIONS = (50_000, 20, 20)
-"""Thresholds of the garbage collector, whose default is (700, 10, 10). The rows of an archive are many objects that stay and form no
-cycles; with the default, looking through them takes a quarter of the time in which they are read."""
+"""Thresholds of the garbage collector, whose default is (700, 10, 10). The rows of an archive are many objects that stay and form
+no cycles; with the default, looking through them takes a quarter of the time in which they are read."""
 
 
 def main() -> None:

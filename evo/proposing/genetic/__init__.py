@@ -14,7 +14,7 @@ from evo.proposing.genetic.proposal import Genetic, GeneticProposal, Parent
 from evo.search.operators import BY_NAME, OPERATORS
 from sandbox.contracts.references import resolve
 
-VERSION = 6
+VERSION = 5
 """Increased whenever the same generator state gives other proposals than before."""
 
 _GENETIC: Mapping[str, Genetic] = {o.name: resolve(o.genetic, f"operator {o.name}: genetic") for o in OPERATORS}

@@ -30,10 +30,9 @@ Mutation = Callable[[Random, VerifiedGraph], Change | None]
 _OPPOSITE = 0.9
 """How often the opposite of a weight that did harm is tried, where there is one."""
 
-LARGE = 36
-"""Number of operations above which a loss is simplified first; published losses have 5 to 35.
-
-Without a limit, losses grow over a run, since most changes add something and few of these do harm."""
+LARGE = 90
+"""Number of operations above which a loss is simplified first; published losses have 5 to 35. A lower limit makes a search cheaper,
+and seems to make its leader worse on the default world (docs/notes/search-parts.md)."""
 
 _TUNABLE = {(o.name, attr): span for o in OPERATIONS.values() for attr, span in o.genetic.tunable.items()}
 """Attributes that are numbers of the loss, and the range a refinement keeps them in."""

@@ -69,11 +69,11 @@ def rewards(members: Sequence[Member], settings: SelectionSettings) -> Outcomes:
     error = latest["error"]
     noise = np.hypot(np.where(np.isnan(error), spread, error), bar_error)
     ahead = latest["fitness"] - bar
-    better = [
-        0.0 if not ok else 0.5 * (1 + math.erf(lead / width / math.sqrt(2))) if width else float(lead > 0)
-        for ok, lead, width in zip(able.tolist(), ahead.tolist(), noise.tolist(), strict=True)
-    ]
-    reward = np.where(able, settings.acceptance + (1 - settings.acceptance) * np.array(better, dtype=float), 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = ahead / noise / math.sqrt(2)
+    likely = 0.5 * (1 + np.array([*map(math.erf, scaled.tolist())], dtype=float))
+    better = np.where(noise == 0, ahead > 0, likely)
+    reward = np.where(able, settings.acceptance + (1 - settings.acceptance) * better, 0.0)
     return Outcomes(members, latest, reward, np.power(settings.discount, ages[known], dtype=np.float64))
 
 

@@ -28,25 +28,25 @@ Columns = Mapping[str, npt.NDArray[Any]]
 MOST_PARENTS = 8
 """Parents of a member beyond these are not stored; no operator has as many."""
 
-COLUMNS: Mapping[str, npt.DTypeLike] = {
-    "id": np.int64,
-    "island": np.int64,
-    "proposed": np.bool_,  # not a seed loss
-    "own_bar": np.bool_,  # made to be better than its parents: neither explored nor repaired
-    "operator": np.int64,  # number of the name
-    "arm": np.int64,
-    "proposer": np.int64,
-    "parents": (np.int64, (MOST_PARENTS,)),  # 0: none
-    "usable": np.bool_,
-    "fitness": np.float64,  # NaN: not measured
-    "seeds": np.int64,  # that the fitness is a mean over
-    "error": np.float64,  # NaN: unknown
-    "uses": np.int64,
-    "cell": np.int64,
-    "pinned": np.bool_,
-    "banned": np.bool_,
-}
-"""Type of each column. Each is an array of its own, since a selection reads few of them, and those as a whole."""
+COLUMNS: Sequence[tuple[str, npt.DTypeLike]] = (
+    ("id", np.int64),
+    ("island", np.int64),
+    ("proposed", np.bool_),  # not a seed loss
+    ("own_bar", np.bool_),  # made to be better than its parents: neither explored nor repaired
+    ("operator", np.int64),  # number of the name
+    ("arm", np.int64),
+    ("proposer", np.int64),
+    ("parents", (np.int64, (MOST_PARENTS,))),  # 0: none
+    ("usable", np.bool_),
+    ("fitness", np.float64),  # NaN: not measured
+    ("seeds", np.int64),  # that the fitness is a mean over
+    ("error", np.float64),  # NaN: unknown
+    ("uses", np.int64),
+    ("cell", np.int64),
+    ("pinned", np.bool_),
+    ("banned", np.bool_),
+)
+"""Name and type of each column. Each is an array of its own, since a selection reads few of them, and those as a whole."""
 
 
 class Members(Sequence[Member]):
@@ -63,7 +63,7 @@ class Members(Sequence[Member]):
         self.repaired: set[int] = set()
         """Ids of the refused members whose repair was attempted."""
         self._numbers: dict[Cell, int] = {}
-        self._space = {name: np.zeros(64, kind) for name, kind in COLUMNS.items()}
+        self._space = {name: np.zeros(64, kind) for name, kind in COLUMNS}
         self._ids: list[int] = []
         self._children: dict[int, list[int]] = {}
         self.columns: Columns = {name: column[:0] for name, column in self._space.items()}

@@ -78,7 +78,7 @@ def lineage(contract: str, seed: int, length: int = 12) -> list[tuple[str, Verif
 def test_whatever_is_bred_verifies_and_stays_of_a_readable_size(seed: int, contract: str) -> None:
     for _, graph in lineage(contract, seed):
         assert VerifiedGraph.from_json(graph.to_json()) == graph
-        assert graph.operations < 4 * LARGE
+        assert graph.operations < 2 * LARGE
         assert all(OPERATIONS[node.op].genetic.allowed for node in graph.nodes)
 
 
