@@ -48,7 +48,7 @@ def replay_run(rundir: RunDir, task: str | None = None) -> Replayed:
 
     `task`: the file of the run's task; required if the task is in a file.
     """
-    with Reader.open(rundir.archive) as reader:
+    with Reader.open(rundir.archive) as reader, asyncio.Runner() as runner:
         sessions = reader.events(kind=EventKind.SESSION_STARTED)
         configs = [(id, _config(id, told)) for id, told in sessions_of(sessions)]
         chosen = [p for p in reader.proposals() if p.proposer != PERSON]  # a person's loss follows from no choice
@@ -72,7 +72,7 @@ def replay_run(rundir: RunDir, task: str | None = None) -> Replayed:
             if proposal.proposer == STUDY:
                 differences += _of_study(proposal, request, population, reader)
             else:
-                differences += _differences(proposal, request, templates)
+                differences += _differences(proposal, request, templates, runner)
     shown = [*differences[:SHOWN], *([f"... and {len(differences) - SHOWN} more"] if len(differences) > SHOWN else [])]
     if differences:
         return Replayed(False, "\n".join([f"{len(differences)} differences in {len(proposals)} proposals:", *shown]))
@@ -128,14 +128,17 @@ def _choice(step: str, proposal: ProposalRow, request: Request) -> str | None:
     return f"{step}: chose {' '.join(map(str, chosen))}, recorded {' '.join(map(str, recorded))}"
 
 
-def _differences(proposal: ProposalRow, request: Request, templates: Sequence[Templates]) -> list[str]:
+def _differences(
+    proposal: ProposalRow, request: Request, templates: Sequence[Templates], runner: asyncio.Runner
+) -> list[str]:
+    """`runner`: of all proposals, since an event loop costs as much as a small loss."""
     found = []
     step = f"step {proposal.step}, attempt {proposal.attempt}"
     if other := _choice(step, proposal, request):
         found.append(other)
     elif proposal.proposer == BUILTIN:
         if proposal.reply is not None:
-            again = asyncio.run(BuiltinProposer().ask(request, _Silent(), 1)).text
+            again = runner.run(BuiltinProposer().ask(request, _Silent(), 1)).text
             if proposed_graph(BUILTIN, again) != proposed_graph(
                 BUILTIN, proposal.reply
             ):  # not thoughts: wording may change
