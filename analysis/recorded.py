@@ -47,7 +47,10 @@ class Rows(Protocol):
 
 
 class ReadAhead:
-    """All rows of an archive, each table read once. For the start of a session and for replays, which look at every row."""
+    """All rows of an archive, each table read once. For the start of a session and for replays, which look at every row.
+
+    Verdicts and evaluations are those of `Reader.bare`: without guarantees and details, without metrics and fitness per item.
+    """
 
     def __init__(self, reader: Reader) -> None:
         self.path = reader.path
