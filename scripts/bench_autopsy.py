@@ -32,6 +32,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench_table import Figure, show
+from task_settings import options_of
 
 from analysis import stats
 from analysis.claims.autopsy import PURPOSE, Autopsy, Outcome, Plan
@@ -80,7 +81,7 @@ Scores = Mapping[str, Sequence[float]]
 
 def main() -> int:
     arguments = _arguments()
-    info = task_info(arguments.task, {})
+    info = task_info(arguments.task, options_of(arguments.task))
     rung = arguments.rung or info.search_rungs[-1].name
     verdict = vet(PLANTED[info.contract], info.contract)
     assert verdict.graph is not None and verdict.accepted, verdict.findings
@@ -157,9 +158,9 @@ def _autopsy(graph: VerifiedGraph, rung: str, parts: Sequence[Part], scores: Sco
 def _pool(arguments: argparse.Namespace, rung: str, graph: VerifiedGraph, planted: Mapping[str, Part]) -> Scores:
     """Fitness of the whole loss and of its forms, read from the file if it has them."""
     forms = {"whole": graph, **{name: edited(graph, [part.edit]) for name, part in planted.items()}}
-    identity = json.loads(
-        json.dumps([arguments.task, rung, arguments.pool, {n: g.to_json() for n, g in forms.items()}])
-    )
+    options = options_of(arguments.task)
+    task = task_info(arguments.task, options).identity
+    identity = json.loads(json.dumps([task, rung, arguments.pool, {n: g.to_json() for n, g in forms.items()}]))
     file = arguments.file or Path(tempfile.gettempdir()) / f"evopo-autopsy-{arguments.task}-{rung}.json"
     if file.exists():
         kept = json.loads(file.read_text("utf-8"))
@@ -168,7 +169,7 @@ def _pool(arguments: argparse.Namespace, rung: str, graph: VerifiedGraph, plante
             return scores
     print(f"training {len(forms) * arguments.pool} times; kept in {file}", file=sys.stderr)
     requests = [(form, rung, seed) for form in forms.values() for seed in range(arguments.pool)]
-    results = score_all(arguments.task, requests, {}, arguments.workers)
+    results = score_all(arguments.task, requests, options, arguments.workers)
     failed = [result for result in results if not isinstance(result, SeedResult)]
     if failed:
         raise SystemExit(f"{len(failed)} trainings failed, the first one: {failed[0]}")

@@ -8,7 +8,8 @@
     rungs, race     Spearman's correlation of the lowest rung with the full one, and training time with and without the ladder,
                     from a survey of losses (scripts/fitness_survey.py; slow if its archive does not exist yet)
 
-Ratios are medians measured in one run. Absolute times hold for this machine and its load only.
+The embedded task is in the world `classic`. Ratios are medians measured in one run. Absolute times hold for this machine and its
+load only.
 """
 
 from __future__ import annotations

@@ -48,6 +48,7 @@ from search_figures import (
 )
 from search_runs import Bench, LongerRun, run_arm
 from shared_scores import ScoreTable
+from task_settings import add_option, options_of
 
 from evo.config.schema import SearchConfig
 from fitness.task import task_info
@@ -91,8 +92,10 @@ def main() -> int:
         scores = arguments.scores or Path(scratch) / "scores.db"
         for path in (folder, scores.parent):
             path.mkdir(parents=True, exist_ok=True)
-        options = {key: json.loads(value) for key, value in (pair.split("=", 1) for pair in arguments.set)}
-        table = ScoreTable(scores, _digest(task_info(arguments.task, options).identity))
+        options = options_of(arguments.task, arguments.set)
+        info = task_info(arguments.task, options)
+        print(f"task {arguments.task}. {info.opening}".strip(), file=sys.stderr)
+        table = ScoreTable(scores, _digest(info.identity))
         try:
             traces = {}
             bench = Bench(
@@ -180,7 +183,7 @@ def _digest(value: object) -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--task", default="classification", help="task (%(default)s)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=JSON", help="an option of the task")
+    add_option(parser)
     parser.add_argument("--scores", type=Path, help="file of the table of scores (default: a temporary one)")
     parser.add_argument("--dir", type=Path, help="folder of the runs (default: a temporary one)")
     parser.add_argument("--arms", help=f"comma-separated, of: {', '.join(arms())} (default: all)")

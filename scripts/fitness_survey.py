@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ from statistics import fmean
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from task_settings import add_option, options_of
 
 from archive.query import Reader
 from archive.records import Origin
@@ -158,7 +159,7 @@ def _trainable(reader: Reader) -> dict[int, VerifiedGraph]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--task", default="sentiment", help="task (%(default)s)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=JSON", help="an option of the task")
+    add_option(parser)
     parser.add_argument("--dir", type=Path, help="directory of the archive (runs/survey-TASK)")
     parser.add_argument("--workers", type=int, default=2, help="training processes (%(default)s)")
     parser.add_argument(
@@ -169,7 +170,7 @@ def main() -> None:
         "--truth-seeds", type=int, default=4, help="further seeds at the rung of highest fidelity (%(default)s)"
     )
     arguments = parser.parse_args()
-    options = {key: json.loads(value) for key, value in (pair.split("=", 1) for pair in arguments.set)}
+    options = options_of(arguments.task, arguments.set)
     found = survey(
         arguments.task, options, arguments.dir or Path("runs") / f"survey-{arguments.task}", arguments.workers,
         proposals=arguments.proposals, search_seeds=arguments.search_seeds, truth_seeds=arguments.truth_seeds,

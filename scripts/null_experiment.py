@@ -36,6 +36,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from task_settings import add_option, options_of
+
 from analysis import stats
 from analysis.claims.comparison import decide
 from analysis.snapshot import Snapshot
@@ -103,7 +105,7 @@ class Outcome:
 
 def main() -> int:
     arguments = _arguments()
-    options = {key: json.loads(value) for key, value in (pair.split("=", 1) for pair in arguments.set)}
+    options = options_of(arguments.task, arguments.set)
     info = task_info(arguments.task, options)
     settings = LadderSettings(
         contender_seeds=arguments.contender_seeds,
@@ -344,7 +346,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--task", default="classification", help="task (%(default)s)")
     parser.add_argument("--loss", default="cross_entropy", help="the known loss of every entry (%(default)s)")
     parser.add_argument("--known", action="store_true", help="enter all seed losses at several betas instead of --loss")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=JSON", help="an option of the task")
+    add_option(parser)
     parser.add_argument("--pool", type=int, default=600, help="training seeds to draw from (%(default)s)")
     parser.add_argument("--file", type=Path, help="file of the pool (default: in the temporary folder)")
     parser.add_argument("--runs", type=int, default=2000, help="number of runs to simulate (%(default)s)")

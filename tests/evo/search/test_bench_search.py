@@ -21,9 +21,11 @@ from search_figures import (
     trimmed_mean,
 )
 from shared_scores import ScoreTable, SharingPool
+from task_settings import options_of
 
 from archive.query import Reader
 from evo.proposing.genetic.builder import Builder
+from fitness.sentiment.worlds import EMBEDDED
 from fitness.task import EvaluationFailed
 from sandbox import known
 
@@ -127,6 +129,11 @@ def test_a_second_call_trains_nothing_and_finds_the_same_and_with_more_proposals
             assert len(reader.events(kind="session_started")) == 2
     shorter = subprocess.run([*command, "3"], capture_output=True, text=True)
     assert shorter.returncode == 2 and "has 4 proposals" in shorter.stderr
+
+
+def test_the_task_of_the_benchmark_has_the_options_of_a_new_run() -> None:
+    assert options_of("sentiment") == {"world": EMBEDDED} and options_of("classification") == {}
+    assert options_of("sentiment", ['world="classic"', "pairs=64"]) == {"world": "classic", "pairs": 64}
 
 
 def test_an_unknown_arm_is_named() -> None:
