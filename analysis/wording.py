@@ -47,9 +47,14 @@ def notes_on(snapshot: Snapshot, candidate: int | None) -> list[str]:
 
 def arm_name(candidate: CandidateRow, arm: Arm) -> str:
     """A candidate's name with the arm's beta and learning rate, where these are not the task's own."""
-    beta = "" if arm.beta is None else f" at beta {arm.beta:g}"
-    rate = "" if arm.learning_rate is None else f" at learning rate {arm.learning_rate:g}"
-    return f"{display_name(candidate)}{beta}{rate}"
+    return f"{display_name(candidate)} {settings_of(arm)}".rstrip()
+
+
+def settings_of(arm: Arm) -> str:
+    """The arm's beta and learning rate in words, where these are not the task's own; else empty."""
+    beta = [] if arm.beta is None else [f"at beta {arm.beta:g}"]
+    rate = [] if arm.learning_rate is None else [f"at learning rate {arm.learning_rate:g}"]
+    return " ".join([*beta, *rate])
 
 
 def figure(value: float | None, *, signed: bool = False) -> str:
@@ -61,12 +66,14 @@ def figure(value: float | None, *, signed: bool = False) -> str:
 
 def plus_minus(value: float, error: float | None, *, signed: bool = False) -> str:
     """`value ± error`, both to the error's second significant digit; the value alone without an error."""
-    if not error or not math.isfinite(error):
+    if error is None or not math.isfinite(error):
         return figure(value, signed=signed)
+    if error == 0:
+        return f"{figure(value, signed=signed)} ± 0"
     places = max(0, 1 - math.floor(math.log10(error)))
     if not 0 < places <= 6:
         return f"{figure(value, signed=signed)} ± {error:.2g}"
-    return _minus(f"{value:{'+' if signed else ''}.{places}f}") + f" ± {error:.{places}f}"
+    return _minus(f"{value:{'+' if signed else ''}z.{places}f}") + f" ± {error:.{places}f}"
 
 
 def mean_error(values: Iterable[float], places: int) -> str:

@@ -25,7 +25,7 @@ from analysis import stats
 from analysis.claims.crossed import covering_items
 from analysis.claims.obstacles import KnownLosses, Obstacle, Withheld, WithheldKind, edge, obstacle
 from analysis.snapshot import Arm, CandidateStatus, Snapshot
-from analysis.wording import display_name
+from analysis.wording import count, display_name
 from archive.records import Items
 from sandbox.identity.relation import Relation
 
@@ -364,5 +364,12 @@ def _withheld(snapshot: Snapshot, stage: _Stage) -> Withheld | None:
         name = display_name(snapshot.candidates[stage.reference.candidate])
         words = f"{name} itself failed on {failed} of these seeds, so only the seeds that went well are left"
         return Withheld(WithheldKind.FAILED, words)
-    words = edge(snapshot, stage.reference, [measured.arm for measured in stage.baseline_arms()])
+    tried = [measured.arm for measured in stage.baseline_arms()]
+    if (final := snapshot.final) is not None:
+        left = [pair for pair in final.grid if pair not in {(arm.beta, arm.learning_rate) for arm in tried}]
+        if left:
+            name = display_name(snapshot.candidates[stage.reference.candidate])
+            words = f"the final has not ended: {len(left)} of {count(len(final.grid), 'setting')} of {name} are not trained yet"
+            return Withheld(WithheldKind.PENDING, words)
+    words = edge(snapshot, stage.reference, tried)
     return Withheld(WithheldKind.EDGE, words) if words else None

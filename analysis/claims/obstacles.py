@@ -44,10 +44,11 @@ def edge(snapshot: Snapshot, best: Arm, tried: Sequence[Arm]) -> str:
 
 
 def widening(snapshot: Snapshot) -> str:
-    """The remedy if the baseline's best arm is at the edge of its grid."""
+    """The remedy if the baseline's best arm is at the edge of its grid. A finished run takes it with a larger budget only."""
     final = snapshot.final
     rates = final is not None and len({beta for beta, _ in final.grid}) < 2 and len(final.grid) > 1
-    return f"widen ladder.baseline_{'learning_rates' if rates else 'betas'}, or raise ladder.baseline_widenings"
+    grid = "learning_rates" if rates else "betas"
+    return f"widen ladder.baseline_{grid}, or raise ladder.baseline_widenings, in a new run or together with a larger budget"
 
 
 class WithheldKind(StrEnum):
@@ -55,6 +56,8 @@ class WithheldKind(StrEnum):
 
     FAILED = "failed"
     """The baseline failed on a deciding seed."""
+    PENDING = "pending"
+    """The baseline is not trained with all settings of its grid yet."""
     EDGE = "edge"
     """The baseline's best arm is at the edge of its grid."""
 

@@ -19,6 +19,7 @@ from analysis.wording import arm_name, columns, count, figure, full_name, plus_m
 
 _WITHHELD = {
     WithheldKind.FAILED: "the baseline failed on a deciding seed",
+    WithheldKind.PENDING: "the baseline is not trained with all its settings yet",
     WithheldKind.EDGE: "the baseline is at the edge of its grid",
 }
 

@@ -112,7 +112,7 @@ def draw_comparison(snapshot: Snapshot, decision: Decision) -> Figure:
         left.tick_params(axis="y", labelcolor=INK, labelsize=8.5)
         left.set_ylim(len(rows) - 0.5, -0.5)
         left.set_title(f"fitness at rung {label_text(decision.rung)}")
-        right.set_title(f"difference to {baseline}, paired by seed")
+        right.set_title(f"difference to {label_text(baseline, 40)},\npaired by seed")
         for axes in (left, right):
             axes.grid(True, axis="x")
             axes.grid(False, axis="y")

@@ -19,7 +19,7 @@ from analysis.lineage.staleness import staleness
 from analysis.output.encode import one_line
 from analysis.recorded import refusing, section
 from analysis.snapshot import CandidateStatus, Snapshot
-from analysis.wording import count, display_name, duration, figure, full_name, notes_on, origin
+from analysis.wording import count, display_name, duration, figure, full_name, notes_on, origin, settings_of
 from archive.disk.files import read_bounded
 from archive.errors import CorruptArchive, UnsafeFile
 from archive.records import STUDIES, EvaluationState, EventKind, FindingRow, ProposalState
@@ -35,7 +35,8 @@ LEADERS = 5
 
 @dataclass(frozen=True)
 class BoardRow:
-    """A row of the leaderboard. `cells` are by rung; `comparison` is at the candidate's highest rung, None without one there."""
+    """A row of the leaderboard. `cells` and `settings` (in words; empty for the task's own) are those of the best arm by rung;
+    `comparison` is at the candidate's highest rung, None without one there."""
 
     place: int
     id: int
@@ -43,6 +44,7 @@ class BoardRow:
     made_by: str
     is_seed: bool
     cells: Mapping[str, Cell]
+    settings: Mapping[str, str]
     comparison: Comparison | None
     failed: int
 
@@ -287,13 +289,14 @@ def steered(snapshot: Snapshot) -> list[tuple[str, str]]:
 
 
 def _board_row(snapshot: Snapshot, place: int, id: int, comparison: Comparison | None) -> BoardRow:
-    cells = {}
-    for rung in snapshot.rungs:
-        if (arm := best_arm(snapshot.arms(id, rung))) is not None:
-            cells[rung] = Cell.of(snapshot.scores[arm])
+    best = {rung: arm for rung in snapshot.rungs if (arm := best_arm(snapshot.arms(id, rung))) is not None}
+    cells = {rung: Cell.of(snapshot.scores[arm]) for rung, arm in best.items()}
+    settings = {rung: settings_of(arm) for rung, arm in best.items()}
     failed = snapshot.failed_trainings(id)
     is_seed = not snapshot.is_proposal(id)
-    return BoardRow(place, id, full_name(snapshot, id), origin(snapshot, id), is_seed, cells, comparison, failed)
+    return BoardRow(
+        place, id, full_name(snapshot, id), origin(snapshot, id), is_seed, cells, settings, comparison, failed
+    )
 
 
 def _leader(snapshot: Snapshot, id: int) -> Leader | None:
@@ -343,7 +346,7 @@ def _compact(value: Any) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "unknown"}[value]
+        return {True: "yes", False: "no", None: "none"}[value]
     return figure(value) if isinstance(value, int | float) else value if isinstance(value, str) else _compact(value)
 
 

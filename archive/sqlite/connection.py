@@ -91,7 +91,10 @@ def reported(path: Path) -> Iterator[None]:
             raise MissingRow(f"{path}: a row that this one refers to does not exist") from error
         raise WrongState(f"{path}: recorded already, or with values that do not fit together ({error})") from error
     except sqlite3.OperationalError as error:
-        raise WriteFailed(f"{path}: SQLite could not write ({error}); the transaction was rolled back") from error
+        raise WriteFailed(
+            f"{path}: SQLite could not write ({error}); what was recorded before is kept. Once the cause is fixed, the same "
+            "command goes on"
+        ) from error
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB":
             raise NotAnArchive(f"{path} is not an SQLite database; give the archive.db of a run directory") from error

@@ -48,7 +48,7 @@ def identify(connection: sqlite3.Connection, path: Path, known: Sequence[str] = 
     if unknown := [name for name in applied if name not in known]:
         raise NewerArchive(
             f"{path} was written by a newer evopo (it has the migration {unknown[0]}, which is unknown here); "
-            "upgrade with: pip install -U evopo"
+            "install a newer version of evopo, as its README says"
         )
     pending = [name for name in known if name not in applied]
     if not pending:

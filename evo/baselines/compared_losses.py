@@ -128,4 +128,6 @@ def _graph(verdict: Verdict, where: str) -> VerifiedGraph:
     if verdict.accepted and verdict.graph is not None:
         return verdict.graph
     found = "; ".join(f"{f.rule} {f.message}" for f in verdict.refusals)
-    raise TaskError(f"the sandbox refuses {where}: {found} (evopo-sandbox check shows where)")
+    raise TaskError(
+        f"the sandbox refuses {where}: {found} (evopo-sandbox check --contract {verdict.contract} shows where)"
+    )

@@ -125,7 +125,7 @@ def ban(rundir: RunDir, named: str | None, descriptor: str | None, *, remove: bo
             there = ", ".join(sorted(f"{n}={v}" for n, v in run.steering.banned_descriptors)) or "none"
             raise NotInRun(f"{name}={value} is not banned; banned descriptors: {there}")
         run.append(kind, {"descriptor": name, "value": value})
-        what = f"losses with {name} {value}"
+        what = f"losses with {name} {value} are"
     else:
         _, row = run.find(named or "")
         if remove and row.id not in run.steering.banned:
@@ -133,10 +133,8 @@ def ban(rundir: RunDir, named: str | None, descriptor: str | None, *, remove: bo
         if not remove and run.snapshot.baseline is not None and row.id == run.snapshot.baseline.id:
             raise NotInRun(f"{one_line(row.name)} is the baseline, whose score every prompt needs; it cannot be banned")
         run.append(kind, candidate=row.id)
-        what = f"candidate {row.id} {one_line(row.name)}"
-    return (
-        f"No longer banned: {what}." if remove else f"Banned: {what} will not be parents and are left out of prompts."
-    )
+        what = f"candidate {row.id} {one_line(row.name)} is"
+    return f"{what[0].upper()}{what[1:]} {'no longer banned.' if remove else 'banned: never a parent, and left out of prompts.'}"
 
 
 def note(rundir: RunDir, named: str | None, text: str) -> str:

@@ -219,5 +219,5 @@ def _refusal(loss: SourceText, verdict: Verdict, what: str) -> str:
     others = f" (and {count(len(more), 'further finding')})" if more else ""
     return (
         f"{what} {loss.place}: the sandbox refuses it: {first.rule}{line}: {one_line(first.message, 300)}{others}; "
-        f"`evopo-sandbox check` shows where, and the remedy"
+        f"`evopo-sandbox check --contract {verdict.contract}` shows where, and the remedy"
     )

@@ -80,7 +80,7 @@ def test_a_newer_archive_is_refused(path, archive):
     connection.close()
     with pytest.raises(NewerArchive, match="m999_future"):
         Archive.open(path)
-    with pytest.raises(NewerArchive, match="pip install -U evopo"):
+    with pytest.raises(NewerArchive, match="a newer version of evopo"):
         Reader.open(path)
 
 
@@ -316,7 +316,7 @@ def test_a_missing_folder_is_named(tmp_path: Path, run: RunRow):
 def test_a_write_on_a_full_disk_is_rolled_back_and_the_next_one_works(archive, reader):
     pages = archive._file._connection.execute("PRAGMA page_count").fetchone()[0]
     archive._file._connection.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(WriteFailed, match=r"disk is full.*the transaction was rolled back"):
+    with pytest.raises(WriteFailed, match=r"disk is full.*what was recorded before is kept"):
         archive.add_candidate("seed", "big", "", "x" * 100_000, "preference")
     archive._file._connection.execute("PRAGMA max_page_count = 1000000")
     assert reader.candidates() == [] and reader.last_event() == 1

@@ -129,7 +129,6 @@ REFUSED_ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType(
         **dict.fromkeys(_LEAVES.split(), "SBX133"),
         **dict.fromkeys(_SWITCHES.split(), "SBX137"),
         **dict.fromkeys(_FORMATS.split(), "SBX122"),
-        **dict.fromkeys(("linspace", "logspace"), "SBX249"),
         "nan": "SBX232",
     }
 )

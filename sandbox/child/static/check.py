@@ -16,7 +16,7 @@ from sandbox.child.allowlist import limits
 from sandbox.child.protocol import Refusal, SourceSpan, Violation
 from sandbox.child.static.classes import ClassSource, take_apart
 from sandbox.child.static.entry import Entry, find_entry
-from sandbox.child.static.imports import resolve
+from sandbox.child.static.imports import resolve, without_aliases
 from sandbox.child.static.restricted import compile_checked
 from sandbox.child.static.source_text import check_letters, check_text, split_lines
 from sandbox.child.static.unwrapping import Unwrapper, is_wrapped
@@ -46,10 +46,10 @@ def check(source: str, contract: Contract, arguments: Sequence[str] = ()) -> Che
         tree = _parse(source)
         nodes = _nodes(tree)
         check_letters(source, nodes)
-        imports = resolve(nodes)
+        imports = without_aliases(tree, resolve(nodes))
         if is_wrapped(nodes):
             classes, refused_classes = _unwrap(tree, imports.names, notes)
-            nodes = _nodes(tree)
+        nodes = _nodes(tree)
     except Refusal as refusal:
         return [refusal.violation]
     vocabulary = Vocabulary(contract, imports)
@@ -84,7 +84,7 @@ def _unwrap(
                 body += taken[1]
         else:
             if isinstance(statement, ast.FunctionDef):
-                Unwrapper(names, notes).generic_visit(statement)
+                Unwrapper(names, notes).visit(statement)
             body.append(statement)
     tree.body = body
     return classes, violations

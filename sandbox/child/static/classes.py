@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sandbox.child.protocol import SourceSpan, Violation
+from sandbox.child.static.class_forms import simplify
 from sandbox.child.static.imports import full_name
 from sandbox.child.static.syntax import first_line, is_constant, is_docstring, is_self, name_span
 from sandbox.child.static.unwrapping import Unwrapper, constant, guard, statement
@@ -35,6 +36,7 @@ def take_apart(
     node: ast.ClassDef, names: Mapping[str, str], notes: list[Violation]
 ) -> tuple[ClassSource, list[ast.stmt]] | Violation:
     """The class and the statements that replace it, or the violation for which it is refused."""
+    simplify(node)
     refused = _refused(node, names)
     if refused is not None:
         return Violation("SBX117", first_line(refused))
@@ -47,7 +49,7 @@ def take_apart(
         init.body = [*sets, *init.body]
     attributes = {_target(s) for s in constants} | _assigned(methods.get(INIT)) | methods.keys() - {INIT, "__call__"}
     for name, method in methods.items():
-        _Method(names, notes, frozenset(attributes), name == INIT).generic_visit(method)
+        _Method(names, notes, frozenset(attributes), name == INIT).visit(method)
         method.name = f"{node.name}.{name}"
     parts: list[ast.expr] = []
     for name, method in methods.items():

@@ -17,6 +17,10 @@ from sandbox.child.protocol import Refusal, SourceSpan
 from sandbox.child.static.syntax import is_guarded_name
 
 _BUILTINS = frozenset(dir(builtins))
+TYPE_PARTS = (
+    ast.Name, ast.Attribute, ast.Subscript, ast.Tuple, ast.List, ast.Constant, ast.BinOp, ast.BitOr, ast.Load,
+)  # fmt: skip
+"""The syntax of annotations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,29 @@ def resolve(nodes: Iterable[ast.AST]) -> Imports:
             else:
                 annotations.add(bound)
     return Imports(names, frozenset(annotations))
+
+
+def without_aliases(tree: ast.Module, imports: Imports) -> Imports:
+    """Take aliases of types, such as `Losses = Tuple[Tensor, Tensor]`, out of the module; they count as names for annotations."""
+    known, kept = set(imports.annotations), []
+    for statement in tree.body:
+        alias = _alias(statement, known)
+        if alias is None or alias in imports.names or alias in _BUILTINS or is_guarded_name(alias):
+            kept.append(statement)
+        else:
+            known.add(alias)
+    tree.body = kept
+    return Imports(imports.names, frozenset(known))
+
+
+def _alias(statement: ast.stmt, types: set[str]) -> str | None:
+    """The name that a statement binds to an expression of types; `types` are the names of which one must occur in it."""
+    match statement:
+        case ast.Assign([ast.Name(name)], value) | ast.AnnAssign(ast.Name(name), _, ast.expr() as value):
+            parts = list(ast.walk(value))
+            if all(isinstance(p, TYPE_PARTS) for p in parts):
+                return name if any(isinstance(p, ast.Name) and p.id in types for p in parts) else None
+    return None
 
 
 def bindings(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:

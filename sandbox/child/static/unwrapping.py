@@ -1,4 +1,4 @@
-"""Rewriting of common statements around a loss, before the vocabulary check: `with torch.no_grad():`, raise, assert.
+"""Rewriting of common statements around a loss, before the vocabulary check: `torch.no_grad()`, raise, assert.
 
 Only exact forms are rewritten, and only to functions and to guard calls, which no source can write. All other forms are refused by
 the vocabulary check as if this module did not exist. Nothing is executed here.
@@ -50,7 +50,12 @@ def statement(call: ast.expr, at: ast.AST) -> ast.Expr:
 
 def is_wrapped(nodes: Iterable[ast.AST]) -> bool:
     """Whether there is anything to rewrite."""
-    return any(isinstance(n, _WRAPPERS) or (isinstance(n, ast.Attribute) and n.attr == "accelerator") for n in nodes)
+    return any(
+        isinstance(n, _WRAPPERS)
+        or (isinstance(n, ast.Attribute) and n.attr == "accelerator")
+        or (isinstance(n, ast.FunctionDef) and bool(n.decorator_list))
+        for n in nodes
+    )
 
 
 class Unwrapper(ast.NodeTransformer):
@@ -62,6 +67,16 @@ class Unwrapper(ast.NodeTransformer):
 
     def _note(self, code: str, node: ast.AST) -> None:
         self._notes.append(Violation(code, first_line(node)))
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        """Rewrite the statements; `@torch.no_grad()` becomes a block around them."""
+        self.generic_visit(node)
+        mode = self._mode_of(node.decorator_list[0]) if len(node.decorator_list) == 1 else None
+        if mode is not None:
+            self._note("SBX256", node.decorator_list[0])
+            node.body = [self._block(mode, node.body, node.decorator_list[0])]
+            node.decorator_list = []
+        return node
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         """Keep a class inside a function; the vocabulary check refuses it."""
@@ -92,13 +107,18 @@ class Unwrapper(ast.NodeTransformer):
         if keeps is None:
             return node
         self._note("SBX256", node)
-        block = GradBlock(test=constant(keeps, node), body=node.body, orelse=[])
-        return ast.copy_location(block, node)
+        return self._block(keeps, node.body, node)
+
+    def _block(self, keeps: bool, body: list[ast.stmt], at: ast.AST) -> GradBlock:
+        return ast.copy_location(GradBlock(test=constant(keeps, at), body=body, orelse=[]), at)
 
     def _grad_mode(self, node: ast.With) -> bool | None:
         if len(node.items) != 1 or node.items[0].optional_vars is not None:
             return None
-        call = node.items[0].context_expr
+        return self._mode_of(node.items[0].context_expr)
+
+    def _mode_of(self, call: ast.expr) -> bool | None:
+        """Whether `torch.no_grad()` or `torch.enable_grad()` keeps gradients; None for any other expression."""
         if not isinstance(call, ast.Call) or call.args or call.keywords:
             return None
         return _GRAD_MODES.get(full_name(call.func, self._names) or "")

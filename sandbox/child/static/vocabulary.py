@@ -10,7 +10,7 @@ from typing import Any
 
 from sandbox.child.allowlist import calls, limits
 from sandbox.child.protocol import SourceSpan, Violation
-from sandbox.child.static.imports import Imports, full_name, is_exposed
+from sandbox.child.static.imports import TYPE_PARTS, Imports, full_name, is_exposed
 from sandbox.child.static.syntax import first_line, is_constant, is_docstring, is_guarded_name
 from sandbox.child.static.unwrapping import MARKERS, Guard
 from sandbox.contracts.contract import Contract
@@ -18,9 +18,6 @@ from sandbox.graph.operations.parts.attributes import MAX_INTEGER
 
 _BUILTINS = frozenset(dir(builtins)) | {"exit", "quit", "help", "copyright", "credits", "license", "__builtins__"}
 _TOP_LEVEL = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.Assign, ast.AnnAssign, ast.Pass)
-_ANNOTATION = (
-    ast.Name, ast.Attribute, ast.Subscript, ast.Tuple, ast.List, ast.Constant, ast.BinOp, ast.BitOr, ast.Load,
-)  # fmt: skip
 _ATTRIBUTES = (
     calls.METHODS
     | limits.TENSOR_PROPERTIES
@@ -117,7 +114,7 @@ class Vocabulary:
         if node is None:
             return
         for part in ast.walk(node):
-            if not isinstance(part, _ANNOTATION):
+            if not isinstance(part, TYPE_PARTS):
                 self._refuse("SBX139", node)
                 return
 

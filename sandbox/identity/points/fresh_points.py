@@ -221,7 +221,7 @@ def _betas(
     count = _SWEEP[pointwise]
     low, high = math.log(LOWEST_BETA), math.log(HIGHEST_BETA)
     drawn = np.exp(low + (high - low) * (np.arange(count) + rng.random(count)) / count)
-    turns = [beta for graph in graphs for beta in beta_edges(graph)]
+    turns = [beta for graph in graphs for beta in beta_edges(Evaluator.of(graph))]
     named = [v * by for v in (*turns, *numbers) for by in _BESIDE_BETA if LOWEST_BETA <= v * by <= HIGHEST_BETA]
     return [*BETAS, *(float(b) for b in drawn), *named[: count // 2]]
 

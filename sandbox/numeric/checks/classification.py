@@ -10,7 +10,7 @@ from sandbox.execute.evaluate import Array, Evaluator, Points, joined
 from sandbox.numeric.checks.batches import check_batches
 from sandbox.numeric.checks.derivatives import check_derivatives
 from sandbox.numeric.checks.general import coupled, position_dependent, without_gradient
-from sandbox.numeric.checks.scale import LARGEST_DRAWN, NO_SLOPE, SMALLEST_GRADIENT, too_large, too_small
+from sandbox.numeric.checks.scale import NO_SLOPE, SMALLEST_GRADIENT, too_large, too_large_as_drawn, too_small
 from sandbox.numeric.measure import input_sets, inputs
 from sandbox.numeric.measure.contract_inputs import inputs_of
 from sandbox.numeric.measure.descriptors import LineShape, describe_line, moving_item
@@ -41,7 +41,7 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
         new = _learns(evaluator, measured) or _scale(measured) or _at_the_start(measured)
         new = new or position_dependent(measured, "an item") or coupled(measured, "an item")
         if not any(f.severity is Severity.REFUSE for f in new):
-            new = [*new, *_on_drawn(at_drawn.checked())]
+            new = [*new, *_on_drawn(at_drawn.checked(), measured)]
         seen = {f.rule for f in findings}
         findings += [f for f in new if f.rule not in seen]
     if any(f.severity is Severity.REFUSE for f in findings):
@@ -67,11 +67,13 @@ def _learns(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
     return found or _blind(measured.exact) or _direction(measured.exact, RIGHT_WAY)
 
 
-def _on_drawn(drawn: Measurements) -> list[Finding]:
+def _on_drawn(drawn: Measurements, fixed: Measurements) -> list[Finding]:
     """A refusal of a loss that passes on the fixed probes, which are public, and fails on drawn ones."""
     if not drawn.exact.gradient("near").any():
         return []  # a loss with a gradient at few items may have none at these
-    return _blind(drawn.exact) or _direction(drawn.exact, CLEARLY_WRONG) or too_large(drawn.single, LARGEST_DRAWN)
+    return (
+        _blind(drawn.exact) or _direction(drawn.exact, CLEARLY_WRONG) or too_large_as_drawn(drawn.single, fixed.single)
+    )
 
 
 def _blind(exact: Measured) -> list[Finding]:

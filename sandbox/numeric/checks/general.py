@@ -15,7 +15,7 @@ from sandbox.execute.evaluate import Evaluator, Points, joined
 from sandbox.graph.dataflow import depends_on_trainable
 from sandbox.numeric.checks.batches import check_batches
 from sandbox.numeric.checks.derivatives import check_derivatives
-from sandbox.numeric.checks.scale import LARGEST_DRAWN, too_large, too_small
+from sandbox.numeric.checks.scale import too_large, too_large_as_drawn, too_small
 from sandbox.numeric.measure.contract_inputs import Inputs, inputs_of
 from sandbox.numeric.measure.findings import numeric_finding, shown
 from sandbox.numeric.measure.input_sets import FIXED, Sets
@@ -41,7 +41,7 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
     measured = at_fixed.checked()
     what = " or ".join(a.name for a in inputs.contract.tensors if a.learns)
     refused = without_gradient(evaluator, measured, what) or _scale(measured) or position_dependent(measured, "an item")
-    findings = [*findings, *(refused or too_large(at_drawn.checked().single, LARGEST_DRAWN))]
+    findings = [*findings, *(refused or too_large_as_drawn(at_drawn.checked().single, measured.single))]
     return [*findings, *coupled(measured, "an item")], {"coupled": measured.coupled}
 
 

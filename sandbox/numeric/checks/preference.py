@@ -13,7 +13,7 @@ from sandbox.numeric.checks.batches import check_batches
 from sandbox.numeric.checks.betas import check_betas, check_drawn_betas, check_numbers, direction_at
 from sandbox.numeric.checks.derivatives import check_derivatives
 from sandbox.numeric.checks.general import without_gradient
-from sandbox.numeric.checks.scale import LARGEST_DRAWN, NO_SLOPE, SMALLEST_GRADIENT, check_scale, too_large
+from sandbox.numeric.checks.scale import NO_SLOPE, SMALLEST_GRADIENT, check_scale, too_large_as_drawn
 from sandbox.numeric.checks.sizes import check_drawn_sizes, check_sizes
 from sandbox.numeric.edges.beta_edges import beta_edges
 from sandbox.numeric.edges.checks import check_edges
@@ -54,7 +54,7 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
         return findings, {}
     at_fixed, at_drawn = measure(evaluator, sets, FIXED_GROUPS, DRAWN_GROUPS)
     measured = at_fixed.checked()
-    edges = beta_edges(graph)
+    edges = beta_edges(evaluator)
     checks: tuple[Callable[[], list[Finding]], ...] = (
         lambda: _learns(evaluator, measured),
         lambda: _direction(measured),
@@ -66,19 +66,25 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
         lambda: _batch(measured),
         lambda: find_lookups(evaluator, seed, _PAIRS.example, edges),
         lambda: check_edges(evaluator, sets.fixed.only(SPREAD).points, _PAIRS.example),
-        lambda: _on_drawn(evaluator, at_drawn.checked(), seed),
+        lambda: _on_drawn(evaluator, at_drawn.checked(), measured, seed),
     )
     for check in checks:
-        known = {f.rule for f in findings}
-        findings += [f for f in check() if f.rule not in known]
+        findings = _with_new(findings, check())
         if _refused(findings):
             return findings, {}
     shape = line_shape(evaluator, measured)
-    findings += [*_lost_pairs(measured), *_shape(shape), *_precision(measured), *_beyond(evaluator)]
+    for notes in (_lost_pairs(measured), _shape(shape), _precision(measured), _beyond(evaluator)):
+        findings = _with_new(findings, notes)
     return findings, describe_preference(measured, shape)
 
 
-def _on_drawn(evaluator: Evaluator, drawn: Measurements, seed: int) -> list[Finding]:
+def _with_new(findings: list[Finding], more: Sequence[Finding]) -> list[Finding]:
+    """The findings, and those of `more` whose rule is not among them."""
+    known = {f.rule for f in findings}
+    return [*findings, *(f for f in more if f.rule not in known)]
+
+
+def _on_drawn(evaluator: Evaluator, drawn: Measurements, fixed: Measurements, seed: int) -> list[Finding]:
     """A refusal of a loss that passes on the fixed probes, which are public, and fails on drawn ones."""
     single = np.concatenate([drawn.single.gradient(g) for g in ("near", "wide")], axis=1)
     if single.any():  # a loss with a gradient at few pairs may have none at these
@@ -87,7 +93,7 @@ def _on_drawn(evaluator: Evaluator, drawn: Measurements, seed: int) -> list[Find
             return found
     return (
         _blind(drawn.exact, 1e-5)
-        or too_large(drawn.single, LARGEST_DRAWN)
+        or too_large_as_drawn(drawn.single, fixed.single)
         or check_drawn_betas(evaluator, drawn, seed)
         or check_drawn_sizes(evaluator, seed)
     )
@@ -103,9 +109,9 @@ def _learns(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
     if missing := without_gradient(evaluator, measured, "the policy"):
         return missing
     found = []
-    size = np.abs(exact.gradients).max(axis=1)
-    idle = int(size.argmin())
-    if size[idle] <= 1e-9 * size.max():
+    size = np.abs(exact.gradients)
+    idle = int(size.max(axis=1).argmin())
+    if (size[idle] <= 1e-9 * size[1 - idle]).all():  # pair by pair: a gradient may be huge at a few
         found.append(numeric_finding("SBX321", f"no gradient reaches {_SIDES[idle]}", {"of": _SIDES[idle]}))
     return found + _blind(exact, 1e-3)  # a difference of a thousandth of the gradient is no usable preference
 
@@ -159,9 +165,8 @@ def _at_the_start(measured: Measurements) -> list[Finding]:
         for batch in points.spans:
             if gradients[batch].max() <= none:
                 return [_no_start(points, batch.start, float(gradients[batch].max()))]
-    push = -np.subtract(*exact.gradient("start"))
-    if push.max() < -1e-9 * measured.scale:
-        slope = -float(push.min()) / inputs.LINE_BETA / 2
+    if measured.push_at_start < -1e-9 * measured.scale:
+        slope = float(np.subtract(*exact.gradient("start")).max()) / inputs.LINE_BETA / 2
         message = f"the loss rises with the margin at rho = 0: its slope there is {shown(slope)} in beta rho"
         return [numeric_finding("SBX324", message, {"rho": 0.0, "beta": inputs.LINE_BETA, "slope": slope})]
     return []
@@ -241,25 +246,34 @@ def _precision(measured: Measurements) -> list[Finding]:
 
 
 def _beyond(evaluator: Evaluator) -> list[Finding]:
-    """A note on the smallest margin beyond the range at which the loss or its gradient overflows in float32."""
+    """A note on the smallest margin, or else the highest level of log-probabilities, beyond the range at which the loss or its
+    gradient is not finite in float32, or the loss lowers negative margins."""
     points = inputs.beyond_points()
     try:
         seen = evaluator(points, torch.float32)
     except CannotCompute:
         return []
     bad = ~np.isfinite(np.stack([seen.loss, *seen.gradients])).all(axis=0)
-    for x, batch in zip(inputs.BEYOND, points.spans, strict=True):
+    push, margins = np.subtract(*seen.gradients[::-1]), inputs.margins(points)
+    places = [f"in a batch that reaches |beta rho| = {shown(x)}" for x in inputs.BEYOND]
+    places += [f"at log-probabilities around {shown(level)}" for level in inputs.LEVELS_BEYOND]
+    for place, batch in zip(places, points.spans, strict=True):
         if bad[batch].any():
-            return [_overflow(points, seen, batch.start + int(bad[batch].argmax()), x)]
+            return [_overflow(points, seen, batch.start + int(bad[batch].argmax()), place)]
+        item = batch.start + int(margins[batch].argmin())
+        if push[item] < 0:
+            one = _PAIRS.example(points, item)
+            message = f"the loss lowers the margin of pairs whose margin is negative already {place}, such as {_PAIRS.where(one)}"
+            return [numeric_finding("SBX331", message, {"share": 1.0, **one})]
     return []
 
 
-def _overflow(points: Points, seen: Evaluation, item: int, x: float) -> Finding:
+def _overflow(points: Points, seen: Evaluation, item: int, place: str) -> Finding:
     what, value = next(
         (name, float(v[item]))
         for name, v in (("loss", seen.loss), ("gradient", seen.gradients[0]), ("gradient", seen.gradients[1]))
         if not np.isfinite(v[item])
     )
     one = _PAIRS.example(points, item)
-    message = f"the {what} is {shown(value)} {_PAIRS.where(one)}, in a batch that reaches |beta rho| = {shown(x)}"
+    message = f"the {what} is {shown(value)} {_PAIRS.where(one)}, {place}"
     return numeric_finding("SBX323", message, {what: value, **one})

@@ -16,7 +16,7 @@ from sandbox.graph.equivariance import is_equivariant
 from sandbox.graph.operations import OPERATIONS
 from sandbox.numeric.measure import inputs
 from sandbox.numeric.measure.contract_inputs import inputs_of
-from sandbox.numeric.measure.direction import CLEARLY_WRONG, RIGHT_WAY, wrong_direction
+from sandbox.numeric.measure.direction import CLEARLY_WRONG, RIGHT_WAY, share_right, wrong_direction
 from sandbox.numeric.measure.findings import numeric_finding, shown
 from sandbox.numeric.measure.finite import finite
 from sandbox.numeric.measure.input_sets import FIXED
@@ -46,9 +46,44 @@ def check_sizes(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
             return found
     return (
         _wrong_direction_in(evaluator, _large(), RIGHT_WAY)
+        or _wrong_direction_by_spread(evaluator, measured)
         or _wrong_direction_by_size(evaluator)
-        or _positions(evaluator)
+        or [*_wrong_direction_alone(evaluator), *_positions(evaluator)]
     )
+
+
+def _wrong_direction_by_spread(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
+    """A refusal if the loss lowers the margin, or has no gradient, in batches whose margins are as small as early in training. A
+    loss that does so where training starts has a note of its own."""
+    if measured.push_at_start < 0:
+        return []
+    gradients = np.stack(finite(evaluator, _by_spread(), torch.float32).gradients)
+    for spread, span in zip(_SPREADS, _by_spread().spans, strict=True):
+        size = span.stop - span.start
+        place = f"in a batch of {size} in which |beta rho| is about {shown(spread)}"
+        found = wrong_direction(gradients[:, span], place, {"batch": size, "spread": spread}, CLEARLY_WRONG)
+        if found:
+            return found
+    return []
+
+
+def _wrong_direction_alone(evaluator: Evaluator) -> list[Finding]:
+    """A note if the loss lowers the margin of a pair that is a batch of its own. The trainer then never forms such a batch."""
+    gradients = np.stack(evaluator(_batches(1), torch.float32).gradients)
+    share = share_right(gradients) if np.isfinite(gradients).all() else None
+    if share is None or share >= CLEARLY_WRONG:
+        return []
+    return [numeric_finding("SBX322", "for a batch of one, the loss lowers the margin", {"batch": 1})]
+
+
+_SPREADS: Final = (0.005, 0.01, 0.02, 0.035, 0.06, 0.1, 0.18, 0.3, 0.45, 0.6, 0.8, 1.0, 2.0, 3.0)
+
+
+@cache
+def _by_spread() -> Points:
+    """A batch for each standard deviation of beta rho in _SPREADS."""
+    rng = np.random.default_rng([FIXED, 9])
+    return joined([inputs.scattered(rng, inputs.SIZE, spread) for spread in _SPREADS])
 
 
 def _wrong_direction_by_size(evaluator: Evaluator) -> list[Finding]:
@@ -57,6 +92,8 @@ def _wrong_direction_by_size(evaluator: Evaluator) -> list[Finding]:
         return []
     for size in _SIZES:
         gradients = np.stack(finite(evaluator, _batches(size), torch.float32).gradients)
+        if size < _SIZES_OF_STATISTICS and share_right(gradients) is None:
+            continue  # a statistic of two or three pairs may be constant
         found = wrong_direction(gradients, f"in batches of {size}", {"batch": size}, CLEARLY_WRONG)
         if found:
             return found
@@ -64,22 +101,13 @@ def _wrong_direction_by_size(evaluator: Evaluator) -> list[Finding]:
 
 
 _SIZES: Final = (
-    4,
-    5,
-    6,
-    8,
-    10,
-    12,
-    16,
-    20,
-    24,
+    *(2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24),
     *range(32, 65, 8),
-    80,
-    96,
-    112,
+    *(80, 96, 112),
     *range(144, 193, 16),
     *range(224, 481, 32),
 )
+_SIZES_OF_STATISTICS: Final = 4
 _LEAST_PAIRS: Final = 64
 
 

@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 
 from sandbox.contracts.contract import contract_named
-from sandbox.execute.evaluate import FAILURES, Array
+from sandbox.execute.evaluate import FAILURES, Array, CannotCompute, Evaluator
 from sandbox.execute.interpreter import Context, tensor_kernel
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS
-from sandbox.numeric.edges.lookup.forms import Forms, forms_of
+from sandbox.numeric.edges.lookup.forms import reads_scalar
 from sandbox.numeric.edges.sites import Site, sites
+from sandbox.numeric.measure.input_sets import FIXED, at_betas
 
 LOWEST, HIGHEST = 0.003, 3.0
 MOST: Final = 6
@@ -37,12 +38,13 @@ _CARRY: Final = frozenset(
 """Operations whose result is the same number in another shape or type."""
 
 
-def beta_edges(graph: VerifiedGraph) -> tuple[float, ...]:
+def beta_edges(evaluator: Evaluator) -> tuple[float, ...]:
     """Betas from LOWEST to HIGHEST at which a value computed from beta alone changes sign or has an extremum, about MOST at most.
     Empty for a loss that only multiplies by beta."""
+    graph = evaluator.graph
     alone = _alone(graph)
     watched = _watched(graph, alone)
-    found: list[float] = _spread_out(graph, alone)
+    found = _spread_out(evaluator, alone)
     if not watched and not found:
         return ()
     grid = np.geomspace(LOWEST, HIGHEST, _STEPS)
@@ -54,40 +56,54 @@ def beta_edges(graph: VerifiedGraph) -> tuple[float, ...]:
     return tuple(dict.fromkeys([*distinct, *between]))
 
 
-def _spread_out(graph: VerifiedGraph, alone: Sequence[bool]) -> list[float]:
-    """Betas at which the outcome of a condition changes that reads beta as a tensor, such as `beta + 0 * x`."""
-    if not any(n.op in ("full", "full_like", "expand") for n in graph.nodes) and not any(
-        n.op == "const" and n.attrs["value"] == 0 for n in graph.nodes
-    ):
-        return []
-    ends = [forms_of(graph, beta) for beta in (LOWEST, HIGHEST)]
-    hidden = [
-        site
-        for site in sites(graph)
-        if not alone[site.left]
-        and all(_is_number(f, site) for f in ends)
-        and len({f.deciding(site)[0] for f in ends}) > 1
+def _spread_out(evaluator: Evaluator, alone: Sequence[bool]) -> list[float]:
+    """Betas at which a condition changes that reads beta through a tensor, such as `beta + 0 * x`: its quantity is about the same
+    for all pairs."""
+    graph, reads_beta = evaluator.graph, reads_scalar(evaluator.graph)
+    watched = [
+        s for s in sites(graph) if not alone[s.left] and any(reads_beta[n] for n in (s.left, s.right) if n is not None)
     ]
-    if not hidden:
+    if not watched:
         return []
     grid = np.geomspace(LOWEST, HIGHEST, _FEW_STEPS)
     found: list[float] = []
-    curves = np.array([[f.deciding(s)[0].constant for s in hidden] for f in (forms_of(graph, float(b)) for b in grid)])
-    for i, site in enumerate(hidden):
-        for low, high in _turns(grid, curves[:, i]):
+    for site, (low, high) in zip(watched, _quantities(evaluator, watched, grid), strict=True):
+        curve = (low + high) / 2
+        if not (high - low).max() <= _ALIKE * np.ptp(curve):
+            continue
+        for first, last in _turns(grid, curve):
             for _ in range(_ROUNDS):
-                inner = np.linspace(low, high, 9)
-                values = np.array([forms_of(graph, float(b)).deciding(site)[0].constant for b in inner])
-                low, high = next(iter(_turns(inner, values)), (low + (high - low) / 4, high - (high - low) / 4))
-            found.append((low + high) / 2)
+                inner = np.linspace(first, last, 9)
+                ((low, high),) = _quantities(evaluator, [site], inner)
+                first, last = next(
+                    iter(_turns(inner, (low + high) / 2)), (first + (last - first) / 4, last - (last - first) / 4)
+                )
+            found.append((first + last) / 2)
     return found[:MOST]
 
 
 _FEW_STEPS: Final = 65
+_ALIKE: Final = 1e-3
+"""A quantity is the same for all pairs if it differs between them by less than this share of its change with beta."""
 
 
-def _is_number(forms: Forms, site: Site) -> bool:
-    return all(not v.others and not any(v.log_probs) for v in forms.deciding(site))
+def _quantities(evaluator: Evaluator, watched: Sequence[Site], betas: Array) -> list[tuple[Array, Array]]:
+    """The least and the largest value of each site's quantity at each beta, over some pairs; NaN where it cannot be computed."""
+    nodes = sorted({n for s in watched for n in (s.left, s.right) if n is not None})
+    try:
+        seen = dict(zip(nodes, evaluator.values(at_betas(betas.tolist(), FIXED), nodes), strict=True))
+    except CannotCompute:
+        return [(np.full(len(betas), np.nan),) * 2 for _ in watched]
+    rows = {n: value.astype(float).reshape(len(betas), -1) for n, value in seen.items()}
+    found = []
+    for site in watched:
+        left, right = rows[site.left], rows[site.right] if site.right is not None else np.zeros((len(betas), 1))
+        if 1 != right.shape[1] != left.shape[1]:  # entries that are broadcast: one of each is enough to see a number
+            left, right = left[:, :1], right[:, :1]
+        with np.errstate(all="ignore"):
+            value = left - right - site.offset
+        found.append((value.min(axis=1), value.max(axis=1)))
+    return found
 
 
 def _rounded(beta: float) -> float:

@@ -1,4 +1,4 @@
-"""Check that loss and gradient are finite on every edge, near it, and at poles inside the range (torch).
+"""Check that loss and gradient are finite on every edge, near it, and at poles inside the range, and have no spike there (torch).
 
 Random probes miss a pole, or a condition that holds at one value. They are found here as the zeros of the quantities that decide
 (`sites`), by nested search along a few lines through one pair. Around every edge found, and around every two edges together, the
@@ -21,6 +21,7 @@ from sandbox.numeric.edges.inside import Inside
 from sandbox.numeric.edges.sites import Kind, Site, sites
 from sandbox.numeric.measure.findings import numeric_finding, shown
 from sandbox.numeric.measure.inputs import HIGHEST_LOGP, LINE_BETA, LOWEST_LOGP, MAX_SCALED_MARGIN, margins
+from sandbox.numeric.measure.spikes import LARGEST_SPIKE
 from sandbox.verdicts.verdict import Finding
 
 _RARE = 0.02
@@ -73,7 +74,7 @@ class _Edge:
 
 
 def check_edges(evaluator: Evaluator, points: Points, describe: Describe) -> list[Finding]:
-    """A refusal if the loss (SBX304) or its gradient (SBX305) is not finite at an edge.
+    """A refusal if the loss (SBX304) or its gradient (SBX305) is not finite at an edge, or the gradient has a spike there (SBX313).
 
     `points` are pairs spread over the range. They show which sides of an edge are common. Raises CannotCompute.
     """
@@ -287,4 +288,18 @@ def _judged(seen: Evaluation, points: Points, describe: Describe) -> list[Findin
             place = f"at rho = {shown(example['rho'])}, beta = {shown(example['beta'])}"
             message = f"the {what} is {shown(values[side, item])} {place}, at the edge of a condition or a pole"
             return [numeric_finding(code, message, {what: values[side, item], **example})]
+    return _spike(np.abs(np.stack(seen.gradients)).max(axis=0), points, describe)
+
+
+def _spike(size: Array, points: Points, describe: Describe) -> list[Finding]:
+    """A refusal if the gradient at an edge is far larger than on most of the ladder around it, and than usual."""
+    usual = float(np.median(size[size > 0])) if size.any() else 0.0
+    for ladder in points.spans:
+        item = ladder.start + int(size[ladder].argmax())
+        beside = max(float(np.quantile(size[ladder], 0.25)), usual)
+        if size[item] > LARGEST_SPIKE * beside:
+            example = describe(points, item)
+            place = f"at rho = {shown(example['rho'])}, beta = {shown(example['beta'])}, at the edge of a condition or a pole"
+            message = f"the gradient is {shown(size[item])} {place}, and about {shown(beside)} nearby"
+            return [numeric_finding("SBX313", message, {"gradient": size[item], "beside": beside, **example})]
     return []

@@ -52,6 +52,11 @@ class Inputs(ABC):
         learn = [t for t, a in zip(points.tensors, self.contract.tensors, strict=True) if a.learns]
         return np.asarray(np.stack([np.abs(t).reshape(len(t), -1).max(axis=1) for t in learn]).max(axis=0))
 
+    def extents(self, points: Points) -> Array:
+        """How far each item lies out in each direction: what a loss may read, and the opposites, (quantities, items)."""
+        learn = [t.reshape(len(t), -1) for t, a in zip(points.tensors, self.contract.tensors, strict=True) if a.learns]
+        return np.stack([bound for t in learn for bound in (t.max(axis=1), -t.min(axis=1))])
+
     def example(self, points: Points, item: int) -> dict[str, Any]:
         """One item as numbers by name: its inputs, and the size of its batch."""
         tensors = {a.name: t[item].tolist() for a, t in zip(self.contract.tensors, points.tensors, strict=True)}

@@ -26,6 +26,8 @@ LINE_BETA = 0.1
 """The beta at which the shape along the margin is measured."""
 BEYOND = (35.0, 50.0, 80.0, 100.0, 200.0, 500.0, 1000.0)
 """|beta rho| of the probes beyond the range."""
+LEVELS_BEYOND = (-2050.0, -3000.0, -10_000.0, -50_000.0)
+"""Log-probabilities of the probes beyond the range, those of long completions, nats. Their margins are usual."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,11 +172,17 @@ def moving_points() -> Points:
 
 @cache
 def beyond_points() -> Points:
-    """Pairs outside the range, one batch for each size of |beta rho| in BEYOND, both signs, margins up to 10,000."""
+    """Pairs outside the range: one batch for each size of |beta rho| in BEYOND, both signs, margins up to 10,000, and one for each
+    of LEVELS_BEYOND."""
     parts = []
     for x in BEYOND:
         rho = np.array([x, -x, 0.5, -0.5]) / LINE_BETA
         parts.append(margin_points(rho / 2, -rho / 2, np.full((2, 4), 50.0), LINE_BETA))
+    ratios = np.array([[6.0, -4.0, 0.0, -9.0], [-2.0, 5.0, 0.0, 7.0]])
+    for level in LEVELS_BEYOND:
+        policy, reference = np.full((2, 4), level), level - ratios
+        tensors = tuple(exact(t) for t in (*policy, *reference))
+        parts.append(Points(tensors, np.full((1, 4), LINE_BETA), (4,)))
     return joined(parts)
 
 

@@ -66,6 +66,12 @@ class Measurements:
         return float(np.median(near[near > 0])) if (near > 0).any() else float(np.abs(self.exact.gradients).max())
 
     @property
+    def push_at_start(self) -> float:
+        """How much a gradient step raises the margin where policy equals reference, for the pair that it raises most; negative if
+        it lowers all."""
+        return float((-np.subtract(*self.exact.gradient("start"))).max())
+
+    @property
     def zero(self) -> bool:
         """Whether the gradient is zero at every probe, up to rounding errors, which differ between float32 and float64."""
         most = float(np.abs(self.exact.gradients).max())

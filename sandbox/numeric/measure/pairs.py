@@ -28,6 +28,12 @@ class Pairs(Inputs):
         """|beta rho| of each pair."""
         return np.asarray(np.abs(inputs.margins(points) * points.scalars[0]))
 
+    def extents(self, points: Points) -> Array:
+        """The four log-probabilities, the two log-ratios and the margin of each pair, and their opposites, nats."""
+        pc, pr, rc, rr = points.tensors
+        read = np.stack([pc, pr, rc, rr, pc - rc, pr - rr, inputs.margins(points)])
+        return np.concatenate([read, -read])
+
     def example(self, points: Points, item: int) -> dict[str, Any]:
         """One pair as numbers by name: its margin, beta, its inputs, and the size of its batch."""
         return {

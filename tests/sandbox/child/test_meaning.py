@@ -106,8 +106,95 @@ SAME = {
     "keyword_of_round": ("return x * round(number=2.55, ndigits=1) + sum((1, 2), start=3) + pow(base=2, exp=3)",),
     "and_or_give_operands": ("return x * (0 or 2.0) + (3 and 4) + (0.0 and 1) + (None or 5)",),
     "import_binds_in_its_function": ("def f():", "    import math as m", "    return m.sqrt(4)", "return x * f()"),
+    "steps_of_constants": ("return (torch.arange(0.5, 2.5, 0.5) - x[:, None]).mean(1) + torch.linspace(-1, 2, 7).std()",),
+    "one_hot_of_constant_classes": (
+        "y = (x > 0).long()", "return (F.one_hot(y, num_classes=3) * torch.stack([x, 2 * x, x * x], 1)).sum(1)",
+    ),
+    "labels_like_a_tensor": ("y = torch.ones_like(x, dtype=torch.long)", "return x * y + torch.zeros_like(y, dtype=torch.float)"),
     "starred_rest_that_nobody_reads": ("def f(a, *rest, k=2.0, **more):", "    return a * k", "return f(x, 1, 2, z=3)"),
 }  # fmt: skip
+
+
+FOUR = "policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps"
+RHO = "(policy_chosen_logps - policy_rejected_logps) - (reference_chosen_logps - reference_rejected_logps)"
+
+
+def loss_class(init: str, loss: str, more: str = "") -> str:
+    """A class with these lines in `__init__`, a loss in terms of rho, and more of its body."""
+    return (
+        f"class Loss(nn.Module):\n{more}\n    def __init__(self, beta=0.1):\n        super().__init__()\n        {init}\n\n"
+        f"    def forward(self, {FOUR}):\n        rho = {RHO}\n        return {loss}\n"
+    )
+
+
+FORMS = {
+    "two_attributes_at_once": loss_class("self.beta, self.eps = beta, 0.1", "F.softplus(-self.beta * rho) + self.eps * rho"),
+    "one_value_twice": loss_class("self.beta = self.scale = 2 * beta", "F.softplus(-self.beta * rho) + self.scale * rho"),
+    "a_name_and_an_attribute": loss_class("b = self.beta = beta\n        self.two = 2 * b", "self.two * rho - self.beta"),
+    "a_buffer": loss_class(
+        "self.beta = beta\n        self.register_buffer('w', torch.tensor([0.7, 0.3]))", "self.w[0] * rho * self.beta + self.w[1]"
+    ),
+    "a_static_method": loss_class(
+        "self.beta = beta", "self.twice(rho) * self.beta", "    @staticmethod\n    def twice(v):\n        return 2 * v\n"
+    ),
+    "what_torch_prints": loss_class(
+        "self.beta = beta", "F.softplus(-self.beta * rho)",
+        "    __constants__ = ['beta']\n\n    def extra_repr(self):\n        return f'beta={self.beta}'\n",
+    ),
+    "an_alias_of_types": (
+        "from typing import Callable, Tuple\nLink = Callable[[torch.Tensor], torch.Tensor]\nTwo: type = Tuple[Link, Link]\n\n"
+        f"def both(links: Two, v):\n    return links[0](v) + links[1](v)\n\ndef loss({FOUR}, beta) -> 'Link':\n"
+        f"    return both((F.softplus, F.relu), -beta * ({RHO}))\n"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_usual_forms_of_classes_and_types_mean_what_python_means(name: str) -> None:
+    assert _check(FORMS[name])
+
+
+def test_attributes_that_exchange_their_values_are_not_taken_apart() -> None:
+    swap = loss_class("self.a = beta\n        self.b = 2.0\n        self.a, self.b = self.b, self.a", "self.a * rho")
+    assert _traced(swap) == "SBX134"
+
+
+@pytest.mark.parametrize("mode", ["no_grad", "enable_grad"])
+def test_a_decorated_helper_is_the_block_in_it(mode: str) -> None:
+    body = "return torch.sigmoid(-v)"
+    decorated = f"@torch.{mode}()\ndef weight(v):\n    {body}\n\n"
+    block = f"def weight(v):\n    with torch.{mode}():\n        {body}\n\n"
+    loss = f"def loss({FOUR}, beta):\n    x = beta * ({RHO})\n    return weight(x) * F.softplus(-x)\n"
+    one, other = _traced(decorated + loss), _traced(block + loss)
+    assert one == other and (mode == "no_grad") == ("detach" in str(one))
+
+
+MEANS = {
+    "of_columns": "return torch.stack([F.softplus(-x), F.relu(1 - x)], dim=1).mean()",
+    "of_rows": "return torch.stack([F.softplus(-x), F.relu(1 - x)]).mean()",
+    "of_two_batches": "return -F.logsigmoid(torch.cat([x, 2 * x])).mean()",
+    "of_two_sums": "return (F.softplus(-x).sum() + F.relu(1 - x).sum()) / (2 * len(x))",
+    "of_a_batch_of_sums": "return F.kl_div(torch.stack([-x, x], 1), torch.full((len(x), 2), 0.5), reduction='batchmean')",
+    "of_a_loss_of_torch": (
+        "return F.binary_cross_entropy_with_logits(torch.cat([x, 3 * x]), torch.cat([torch.ones_like(x), torch.zeros_like(x)]))"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_a_final_mean_is_the_mean_of_the_items(name: str) -> None:
+    source = candidate(MEANS[name])
+    found, wanted = _traced(source), _executed(source)
+    assert not isinstance(found, str) and wanted is not None, found
+    for beta, mean in zip(BETAS, wanted, strict=True):
+        items = compile_loss(found)(*TENSORS, beta)
+        assert items.shape == (5,)
+        torch.testing.assert_close(items.mean(), mean)
+
+
+@pytest.mark.parametrize("last", ["x.sum() + 0.5", "(x.sum() + 0.5) / len(x)", "x.sum() / 5", "torch.logsumexp(x, 0)"])
+def test_other_numbers_are_no_mean_of_items(last: str) -> None:
+    assert _traced(candidate(f"return {last}")) == "SBX223"
 
 
 @pytest.mark.parametrize("name", SAME)

@@ -12,6 +12,8 @@ POLES = {
     "logarithm": ("SBX304", "F.softplus(-x) + 1e-3 * torch.log((rho - 5).abs())"),
     "slope": ("SBX305", "F.softplus(-x) + 0.01 * (rho - 7).abs().sqrt()"),
     "of_the_policy": ("SBX304", "F.softplus(-x) + 1e-3 / (pc + 100)"),
+    "spike_beside_a_log_ratio": ("SBX313", "F.softplus(-x) + 1e8 * torch.exp(-((1e3 * (pc - rc + 3.14159)) ** 2))"),
+    "step_of_the_margin": ("SBX313", "F.softplus(-x) + 1e6 * torch.tanh(1e4 * (rho - 3.14159))"),
     "in_a_column": ("SBX304", "F.softplus(-x) + 1e-3 / (rho - 3).unsqueeze(1).squeeze(1)"),
     "in_a_stack": (
         "SBX304",

@@ -139,6 +139,22 @@ def _rules(expression: str, seed: int) -> set[str]:
     return {f.rule for f in report.findings}
 
 
+COPIES = {
+    "rows": "rc.unsqueeze(1).expand(len(rc), len(rc)).mean(1)",
+    "a_sum": "rc.unsqueeze(1).expand(len(rc), len(rc)).sum(1) / len(rc)",
+    "a_median": "rc.unsqueeze(1).expand(len(rc), len(rc)).median(1).values",
+    "a_quantile": "torch.quantile(rc.unsqueeze(1) + 0 * rc.unsqueeze(0), 0.5, dim=1)",
+    "the_diagonal": "(rc.unsqueeze(0) * torch.eye(len(rc))).sum(1)",
+    "the_diagonal_chosen": "torch.where(torch.eye(len(rc)) > 0, rc.unsqueeze(0), 0.0).mean(1) * len(rc)",
+    "all_but_the_others": "rc.sum() - (rc.unsqueeze(0) * (1 - torch.eye(len(rc)))).sum(1)",
+    "a_deviation": "-torch.cat([rc.unsqueeze(1), -rc.unsqueeze(1)], 1).std(1, unbiased=False)",
+}
+"""A pair's own value as a statistic over copies of it."""
+WINDOWS |= {
+    f"copies: {name}": f"c = {value}\nw = (c > -137.6) & (c < -137.5)\n{PICK}" for name, value in COPIES.items()
+}
+
+
 @pytest.mark.parametrize("name", WINDOWS)
 def test_singling_out_is_noted(name: str) -> None:
     for seed in (0, 1):
@@ -176,6 +192,27 @@ MARGINS = {
 def test_narrow_stretches_of_the_margin_are_noted(name: str) -> None:
     for seed in (0, 1):
         assert "SBX327" in _rules(MARGINS[name], seed)
+
+
+STATISTICS = {
+    "mean": "w = (rc.mean() > -137.6) & (rc.mean() < -137.5)",
+    "largest": "w = (rc.quantile(1.0) > -137.6) & (rc.quantile(1.0) < -137.5)",
+    "table": "w = (rc.mean() == torch.tensor([-20.5, -31.25, -137.5])).any()",
+}
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_narrow_stretches_of_a_statistic_which_is_a_pair_in_a_batch_of_one_are_noted(name: str) -> None:
+    for seed in (0, 1):
+        assert "SBX327" in _rules(f"{STATISTICS[name]}\n{PICK}", seed)
+
+
+def test_conditions_with_too_many_cases_to_search_are_refused() -> None:
+    places = (-30.5, -25.25, -12.7, -8.1, 3.9, 9.3)
+    left, right = (" + ".join(f"F.relu({q} - {c})" for c in places) for q in ("rho", "(pc - rc)"))
+    condition = "s = s + torch.where(a + c < b, x, x * 0.99) * 1e-6"
+    loss = f"a, b, s = {left}, {right}, x * 0\nfor c in range(1, 9):\n    {condition}\nF.softplus(-x) + s"
+    assert "SBX332" in _rules(loss, 0)
 
 
 def test_no_graph_holds_more_constants_than_formulas_need() -> None:
@@ -224,6 +261,12 @@ PLAIN = {
     "pairwise": "F.softplus(-beta * (pc.unsqueeze(1) - pr.unsqueeze(0))).mean(1)",
     "pairwise_weights": "g = rc - rr\nF.softplus(-x) * torch.sigmoid((g[:, None] - g[None, :]) / 10).mean(1)",
     "neighbours": "g = rc - rr\nF.softplus(-x) * torch.exp(-(((g[:, None] - g[None, :]) / 20) ** 2)).mean(1)",
+    "a_bound_that_is_never_reached": "F.softplus(-x) * torch.where((rc - rr).abs() < math.inf, 1.0, 0.5)",
+    "a_large_bound": "F.softplus(-x) * torch.where((rc - rr).abs() < 1e9, 1.0, 0.5)",
+    "labels_like_the_log_probabilities": (
+        "z = torch.stack([beta * (pc - rc), beta * (pr - rr)], 1)\n"
+        "F.cross_entropy(z, torch.zeros_like(pc, dtype=torch.long), reduction='none')"
+    ),
     "clamped_references": "F.softplus(-x) + 1e-3 * (rc.clamp(-300, -1) - rr.clamp(-300, -1)).abs()",
     "closeness": "k = ((rc - rr).abs() < 0.1 * (rc + rr).abs()).float()\nF.softplus(-x) * (0.5 + k)",
     "narrow_in_the_log_ratio": "F.softplus(-x) + 0.01 * torch.exp(-((pc - rc) ** 2) * 100)",
@@ -283,6 +326,15 @@ TURNED = {
     "in_batches_of_four": "n = x.shape[0]\nF.softplus(-x * (1 - 2 * math.exp(-(((n - 4) / 0.5) ** 2))))",
     "in_batches_of_sixteen": "n = x.shape[0]\nF.softplus(-x * (1 - 2 * math.exp(-(((n - 16) / 6) ** 2))))",
     "in_larger_batches": "n = x.shape[0]\nF.softplus(-x * (1 - 2 * math.exp(-(((n - 165) / 20) ** 2))))",
+    "in_batches_of_two": "n = torch.ones_like(x).sum()\nF.softplus(torch.where(n == 2, x, -x))",
+    "while_margins_are_small": "g = rho.detach().abs().mean()\nF.softplus(torch.where((g > 0.01) & (g < 2.5), x, -x))",
+    "while_log_ratios_are_small": "g = (pc - rc).detach().std()\nF.softplus(torch.where((g > 0.01) & (g < 1.5), x, -x))",
+    "no_gradient_while_margins_are_small": (
+        "g = rho.detach().abs().mean()\nF.softplus(torch.where((g > 0.01) & (g < 2.5), 0 * x, -x))"
+    ),
+    "not_a_number_while_margins_are_small": (
+        "g = rho.detach().abs().mean()\nF.softplus(-x) + 0 * torch.log(torch.where((g > 0.3) & (g < 1.3), -1.0, 1.0))"
+    ),
     "counted": "n = torch.ones_like(x).sum()\nF.softplus(-x * torch.where((n > 8) & (n < 32), -1.0, 1.0))",
     "between_betas": "F.softplus(-x * (-1.0 if (beta - 0.777) ** 2 < 1e-4 else 1.0))",
     "at_a_product_of_betas": "F.softplus(-x * (1 - 1e9 * (beta - 0.31) * (0.3101 - beta)))",

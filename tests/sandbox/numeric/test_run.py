@@ -180,6 +180,15 @@ def test_a_wrong_direction_is_told_with_the_slopes_and_the_sign_that_they_should
 NOTED = {
     "one_sided": ("SBX321", lambda s: (-(s.pc - s.rc) * s.beta).softplus()),
     "variance_of_one": ("SBX322", lambda s: s.dpo * s.x.var().sigmoid()),
+    "falls_with_the_margin_in_a_batch_of_one": (
+        "SBX322",
+        lambda s: (-s.x * (s.op("full_like", s.x, 1.0).sum() - 1.5).sign()).softplus(),
+    ),
+    "nan_at_long_completions": ("SBX323", lambda s: s.dpo + (s.pr.maximum(s.rr) + 2000.5).sqrt() * s.x * 1e-6),
+    "wrong_way_at_long_completions": (
+        "SBX331",
+        lambda s: s.op("where", s.op("lt", s.rc, -2001.0), s.x, -s.x).softplus(),
+    ),
     "exp_overflows_later": ("SBX323", lambda s: (-s.x).exp()),
     "rises_at_zero": ("SBX324", lambda s: s.dpo + (s.x * 20.0).sigmoid()),
     "sigmoid_is_not_convex": ("SBX325", lambda s: (-s.x).sigmoid()),

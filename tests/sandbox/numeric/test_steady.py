@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 from generated_losses import sources
 from random_graphs import random_graph
+from written import written
 
 from sandbox.graph.loss_graph import LossGraph
 from sandbox.numeric import run
@@ -46,6 +47,14 @@ def _verdict(report: ProbeReport) -> tuple[bool, set[str], dict[str, object]]:
 
 def test_a_hundred_losses_have_one_verdict_each() -> None:
     assert _same_for_all(_traced(1, 100), (11, 12)) > 70
+
+
+def test_a_loss_that_is_exponential_in_a_log_ratio_has_one_verdict() -> None:
+    """TRL's alpha divergence, with log-ratios clamped at 88: its gradient is largest at the most distant drawn pair."""
+    ratios = "torch.exp((rr - pr).clamp(max=88.0)) - torch.exp((rc - pc).clamp(max=88.0))"
+    reports = [run.run(written(f"-F.logsigmoid(beta * ({ratios}))"), seed=seed) for seed in range(60)]
+    assert all(report.passed for report in reports)
+    assert not {f.rule for report in reports for f in report.findings} & {"SBX321"}  # both sides get a gradient
 
 
 def test_random_graphs_have_one_verdict_each() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.lowering.registry import cast, lowering, misfit, shape_of
 from sandbox.child.trace.symbols import DType, Number, Recorder, SymNumber, SymTensor, is_number
+
+MOST_ENTRIES = 64
+"""Maximum length of a tensor of constants."""
 
 
 def _in_type(r: Recorder, value: Any, wanted: DType | None, natural: str) -> Any:
@@ -46,9 +50,11 @@ def _ones(r: Recorder, a: dict[str, Any]) -> Any:
 
 
 def _filled_like(r: Recorder, x: SymTensor, value: Any, dtype: DType | None) -> Any:
-    if dtype is not None and dtype.name != x.type.dtype:
-        x = cast(r, x, dtype.name)
-    return r.add("full_like", (x, value))
+    if dtype is None or dtype.name == x.type.dtype:
+        return r.add("full_like", (x, value))
+    if x.type.dtype == "float":  # the result is cast, since a cast of x rounds values that are not read
+        return cast(r, r.add("full_like", (x, value)), dtype.name)
+    return r.add("full_like", (cast(r, x, dtype.name), value))
 
 
 @lowering("full_like")
@@ -86,7 +92,7 @@ def _constant(r: Recorder, data: Any, dtype: DType | None) -> Any:
     if is_number(data):
         value = _in_type(r, data, dtype, _natural(data))
         return r.add("full", (value,), {"shape": ()})
-    if not isinstance(data, list | tuple) or not 1 <= len(data) <= 64:
+    if not isinstance(data, list | tuple) or not 1 <= len(data) <= MOST_ENTRIES:
         raise misfit()
     if dtype is None and not any(isinstance(v, list | tuple | SymTensor) for v in data):
         kinds = {_natural(v) for v in data if is_number(v)}
@@ -116,6 +122,25 @@ def _symbol_from(r: Recorder, start: Any, end: Any) -> str | None:
     return symbols[0] if shift == [start] and len(symbols) == 1 else None
 
 
+def _steps(start: float, end: float, step: float) -> list[float]:
+    """The numbers of `torch.arange`, no more than a constant may have plus one."""
+    count = (end - start) / step
+    return [start + i * step for i in range(math.ceil(min(count, MOST_ENTRIES + 1)))]
+
+
+@lowering("linspace")
+def _linspace(r: Recorder, a: dict[str, Any]) -> Any:
+    start, end, steps = a["start"], a["end"], a["steps"]
+    if isinstance(steps, SymNumber):
+        raise Refusal("SBX249")
+    if any(isinstance(v, SymNumber) for v in (start, end)) or type(steps) is not int or not 1 <= steps <= MOST_ENTRIES:
+        raise misfit()
+    step = (end - start) / max(steps - 1, 1)
+    # From both ends, as torch does, so that the last number is exact.
+    made = [start + step * i if i < steps // 2 else end - step * (steps - 1 - i) for i in range(steps)]
+    return _constant(r, made if steps > 1 else [float(start)], a["dtype"] or DType("float"))
+
+
 @lowering("arange")
 def _arange(r: Recorder, a: dict[str, Any]) -> Any:
     start, end, step = a["start"], a["end"], a["step"]
@@ -125,8 +150,10 @@ def _arange(r: Recorder, a: dict[str, Any]) -> Any:
     if symbol is not None and step == 1:
         out = r.add("arange", (), {"symbol": symbol})
         out = r.add("add", (out, start)) if start else out
-    elif all(type(v) is int for v in (start, end, step)) and step:
-        out = _constant(r, list(range(start, end, step)[:65]), None)
+    elif all(type(v) in (int, float) for v in (start, end, step)) and step:
+        out = _constant(r, _steps(start, end, step), None)
+        if out.type.dtype == "float" and a["dtype"] is not None and a["dtype"].name != "float":
+            raise misfit()
     elif any(isinstance(v, SymNumber) for v in (start, end, step)):
         raise Refusal("SBX249")
     else:

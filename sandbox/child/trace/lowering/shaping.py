@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from sandbox.child.protocol import Refusal
-from sandbox.child.trace.lowering.registry import axes, lowering, misfit, shape_entry, shape_of, sizes_of
+from sandbox.child.trace.lowering.registry import axes, cast, lowering, misfit, shape_entry, shape_of, sizes_of
 from sandbox.child.trace.symbols import Recorder, SymTensor
 from sandbox.contracts.contract import BATCH
 from sandbox.graph.types import Dim
@@ -74,11 +74,15 @@ def matrix_transpose(r: Recorder, a: dict[str, Any]) -> Any:
 
 @lowering("one_hot")
 def _one_hot(r: Recorder, a: dict[str, Any]) -> Any:
-    classes = a["num_classes"]
+    x, classes = a["input"], a["num_classes"]
+    if type(classes) is int and 1 <= classes <= MOST_PARTS:
+        if x.type.dtype != "int":
+            raise misfit()
+        return cast(r, r.add("stack", [r.add("eq", (x, i)) for i in range(classes)], {"dim": -1}), "int")
     symbol = r.symbol_of(classes)
     if symbol is None:
         raise Refusal("SBX236")
-    return r.add("one_hot", (a["input"],), {"symbol": symbol})
+    return r.add("one_hot", (x,), {"symbol": symbol})
 
 
 @lowering("narrow")

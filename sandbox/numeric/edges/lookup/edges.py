@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
 
-from sandbox.numeric.edges.lookup.forms import Forms, Linear
+from sandbox.numeric.edges.lookup.forms import Forms
+from sandbox.numeric.edges.lookup.linear import Linear
 from sandbox.numeric.edges.lookup.shifts import LOWEST
 from sandbox.numeric.edges.sites import EDGES, Kind, Site
 
@@ -130,22 +131,60 @@ def _crosses_the_range(a: float, b: float, q: float) -> bool:
 def narrow_margin(forms: Forms, sites: Sequence[Site], beta: float) -> float | None:
     """The width in nats of the narrowest interval of the margin, or of a log-ratio, that conditions single out; None if none is
     narrow. Comparisons with zero do not count, since they guard divisions, nor do intervals between two kinks."""
-    found: list[tuple[Linear, Kind]] = []
+    width = _least_width(_margins_compared(forms, sites))
+    return width if width * max(beta, _USUAL_BETA) < _NARROW_MARGIN else None
+
+
+def narrow_statistic(forms: Forms, sites: Sequence[Site], beta: float) -> float | None:
+    """The same for a statistic of the batch of log-probabilities, which in a batch of one is that of the pair."""
+    width = _least_width(_statistics_compared(forms, sites))
+    return width if width < narrow(beta) else None
+
+
+_Compared = Iterator[tuple[Linear, Site]]
+"""Quantities that are compared with zero, in units of their first coefficient, and where."""
+
+
+def _margins_compared(forms: Forms, sites: Sequence[Site]) -> _Compared:
     for site in sites:
         for linear in forms.deciding(site) if site.kind in _CONDITIONS or site.kind is Kind.KINK else ():
             slope = max(map(abs, linear.log_probs))
             if slope and not any(linear.shift) and linear.finite:
-                if site.kind is Kind.EQUALITY and abs(linear.constant) > _SAME * slope:
-                    return 0.0
                 sign = next(math.copysign(1.0, a) for a in linear.log_probs if a)
-                found.append((linear.times(sign / slope), site.kind))
-    widths = [
-        abs(one.constant - other.constant)
-        for (one, first), (other, second) in combinations(found, 2)
-        if one.log_probs == other.log_probs and one.others == other.others and {first, second} & _CONDITIONS
-    ]
-    width = min((w for w in widths if w > _SAME), default=math.inf)
-    return width if width * max(beta, _USUAL_BETA) < _NARROW_MARGIN else None
+                yield linear.times(sign / slope), site
+
+
+def _statistics_compared(forms: Forms, sites: Sequence[Site]) -> _Compared:
+    for site in sites:
+        for linear in forms.deciding(site) if site.kind in _CONDITIONS else ():
+            if len(linear.others) == 1 and not any(linear.log_probs) and linear.finite:
+                ((node, factor),) = linear.others
+                if forms.statistics[node]:
+                    yield linear.times(1.0 / factor), site
+
+
+def _least_width(compared: _Compared) -> float:
+    """The least width of an interval between two comparisons of the same quantity; 0 if it is compared for equality."""
+    found: dict[object, list[tuple[float, bool]]] = {}
+    for linear, site in compared:
+        if site.kind is Kind.EQUALITY and abs(linear.constant) > _SAME:
+            return 0.0
+        places = found.setdefault((linear.log_probs, linear.others), [])
+        places.append((linear.constant, site.kind in _CONDITIONS))
+    return min((_least_gap(places) for places in found.values()), default=math.inf)
+
+
+def _least_gap(places: Sequence[tuple[float, bool]]) -> float:
+    """The least distance of two different places, of which at least one is a condition."""
+    least, before, condition = math.inf, -math.inf, False
+    for place, is_condition in sorted(places):
+        if place - before <= _SAME:
+            condition = condition or is_condition
+            continue
+        if condition or is_condition:
+            least = min(least, place - before)
+        before, condition = place, is_condition
+    return least
 
 
 _CONDITIONS: Final = frozenset({Kind.BELOW, Kind.ABOVE, Kind.EQUALITY})

@@ -14,96 +14,17 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, product
-from typing import Final, NamedTuple
+from typing import Final
 
 from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.scalars import NUMBER_OPERATIONS, compute
+from sandbox.numeric.edges.lookup.linear import Linear, Value, compared, distinct, number, settled
 from sandbox.numeric.edges.sites import Site
 
 MOST_ALTERNATIVES: Final = 96
-_ZERO: Final = 1e-9
-_NO_SHIFT: Final = (0.0, 0.0)
-_OVERFLOW: Final = 1e30
-"""Beyond it a number may become infinite in float32."""
-
-
-class Linear(NamedTuple):
-    """A linear combination. `log_probs` are the coefficients of policy chosen, policy rejected, reference chosen and reference
-    rejected; `others` those of other nodes' values. `size` is the largest constant that was added on the way: large ones round."""
-
-    # A tuple: vetting one loss makes hundreds, and a frozen dataclass takes longer to make.
-
-    log_probs: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-    constant: float = 0.0
-    others: tuple[tuple[int, float], ...] = ()
-    size: float = 0.0
-
-    @property
-    def shift(self) -> tuple[float, float]:
-        """Change per nat when policy and reference are shifted together: of the chosen and of the rejected completion."""
-        a, b, c, d = self.log_probs
-        if not (a or b or c or d):
-            return _NO_SHIFT
-        largest = max(abs(a), abs(b), abs(c), abs(d))
-        if not math.isfinite(largest):
-            return (largest, largest)
-        first, second = a + c, b + d
-        least = _ZERO * largest
-        return (first if abs(first) > least else 0.0, second if abs(second) > least else 0.0)
-
-    @property
-    def finite(self) -> bool:
-        """Whether all its numbers are finite, in float32 too."""
-        a, b, c, d = self.log_probs
-        if not (abs(a) < _OVERFLOW and abs(b) < _OVERFLOW and abs(c) < _OVERFLOW and abs(d) < _OVERFLOW):
-            return False
-        return abs(self.constant) < _OVERFLOW and all(abs(k) < _OVERFLOW for _, k in self.others)
-
-    def times(self, factor: float) -> Linear:
-        """The multiple."""
-        a, b, c, d = self.log_probs
-        return Linear(
-            (_product(a, factor), _product(b, factor), _product(c, factor), _product(d, factor)),
-            _product(self.constant, factor),
-            tuple((n, k * factor) for n, k in self.others if factor != 0),
-            self.size * abs(factor) if factor else 0.0,
-        )
-
-    def plus(self, other: Linear) -> Linear:
-        """The sum."""
-        (a, b, c, d), (e, f, g, h) = self.log_probs, other.log_probs
-        others, cancelled = _sum_of_others(self.others, other.others)
-        constant = self.constant + other.constant
-        size = max(self.size, other.size, abs(constant), cancelled)
-        return Linear((a + e, b + f, c + g, d + h), constant, others, size)
-
-
-Value = tuple[Linear, ...]
-"""The alternatives of a value, each once."""
-
-
-def _sum_of_others(
-    mine: tuple[tuple[int, float], ...], other: tuple[tuple[int, float], ...]
-) -> tuple[tuple[tuple[int, float], ...], float]:
-    """The sum of two `others`, and the size of a constant that cancelled: (q + h) - h is rounded if h is large."""
-    if not other and all(k for _, k in mine):
-        return mine, 0.0
-    found = dict(mine)
-    for n, k in other:
-        found[n] = found.get(n, 0.0) + k
-    cancelled = math.inf if any(k == 0 for k in found.values()) else 0.0
-    return tuple(sorted((n, k) for n, k in found.items() if k)), cancelled
-
-
-def _product(a: float, b: float) -> float:
-    return 0.0 if a == 0 and math.isfinite(b) else a * b
-
-
-def _number(value: float) -> Linear:
-    return Linear(constant=value, size=abs(value) if math.isfinite(value) else 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +40,10 @@ class Forms:
     """For each node, whether it depends on beta."""
     changes: Sequence[bool]
     """For each node, whether `keyed` holds for its value."""
+    statistics: Sequence[bool]
+    """For each node, whether it is a statistic of the batch of a value that identifies pairs: in a batch of one, that value."""
+    same: Sequence[int]
+    """For each node, the first one that computes the same from the same operands."""
     _deciding: dict[Site, Value] = field(default_factory=dict)
 
     def keyed(self, value: Value) -> bool:
@@ -129,6 +54,13 @@ class Forms:
         """Whether the form contains the value of a curved node."""
         return any(self.curved[n] for n, _ in linear.others)
 
+    def cases(self, site: Site) -> int:
+        """The number of alternatives that `deciding` has at most."""
+        left = len(self.values[site.left])
+        if site.axis is not None:
+            return left * (left - 1) // 2
+        return left * (len(self.values[site.right]) if site.right is not None else 1)
+
     def deciding(self, site: Site) -> Value:
         """The forms of the quantity that decides at a site."""
         if site not in self._deciding:
@@ -138,22 +70,34 @@ class Forms:
     def _derived(self, site: Site) -> Value:
         left = self.values[site.left]
         if site.axis is not None:
-            return _distinct(a.plus(b.times(-1.0)) for a, b in combinations(left, 2))
-        right = self.values[site.right] if site.right is not None else (_number(0.0),)
-        return _distinct(a.plus(b.times(-1.0)).plus(_number(-site.offset)) for a, b in product(left, right))
+            return distinct(a.plus(b.times(-1.0)) for a, b in combinations(left, 2))
+        right = self.values[site.right] if site.right is not None else (number(0.0),)
+        bounds = [b.plus(number(site.offset)) for b in right]
+        return distinct(compared(a, b) for a, b in product(left, bounds) if not settled(a, b))
 
 
 def forms_of(graph: VerifiedGraph, beta: float, known: Forms | None = None) -> Forms:
     """The forms of all values of a preference loss at this beta. `known` are those at another beta: from them come the values that
     do not depend on beta."""
     tensors = [a.name for a in contract_named(graph.contract).tensors]
-    made, scaled = _Maker(graph, tensors, beta), reads_scalar(graph) if known is None else known.scaled
+    scaled, same = (reads_scalar(graph), _same_as(graph)) if known is None else (known.scaled, known.same)
+    made = _Maker(graph, tensors, beta, same)
     for i, node in enumerate(graph.nodes):
         if known is not None and not scaled[i]:
             made.take(i, known)
         else:
             made.add(i, node)
-    return Forms(graph, made.values, made.curved, made.follows, scaled, made.keyed)
+    return Forms(graph, made.values, made.curved, made.follows, scaled, made.keyed, made.statistics, same)
+
+
+def _same_as(graph: VerifiedGraph) -> list[int]:
+    """For each node, the first one that computes the same from the same operands."""
+    first: dict[object, int] = {}
+    found: list[int] = []
+    for i, node in enumerate(graph.nodes):
+        attrs = tuple((name, type(value), value) for name, value in node.attrs.items())
+        found.append(first.setdefault((node.op, tuple(found[a] for a in node.args), attrs), i))
+    return found
 
 
 def reads_scalar(graph: VerifiedGraph) -> list[bool]:
@@ -166,26 +110,14 @@ def reads_scalar(graph: VerifiedGraph) -> list[bool]:
     return found
 
 
-def _distinct(values: Iterable[Linear]) -> Value:
-    """Each alternative once, with the largest of its sizes."""
-    listed = tuple(values)
-    if len(listed) < 2:
-        return listed
-    found: dict[object, Linear] = {}
-    for v in listed:
-        key = v[:3]  # all but the size
-        if key not in found or found[key].size < v.size:
-            found[key] = v
-    return tuple(found.values())
-
-
 class _Maker:
-    def __init__(self, graph: VerifiedGraph, names: Sequence[str], beta: float) -> None:
-        self.graph, self.names, self.beta = graph, names, beta
+    def __init__(self, graph: VerifiedGraph, names: Sequence[str], beta: float, same: Sequence[int]) -> None:
+        self.graph, self.names, self.beta, self.same = graph, names, beta, same
         self.values: list[Value] = []
         self.curved: list[bool] = []
         self.follows: list[bool] = []
         self.keyed: list[bool] = []
+        self.statistics: list[bool] = []
 
     def take(self, i: int, known: Forms) -> None:
         """Take one more node over from the forms at another beta."""
@@ -193,13 +125,15 @@ class _Maker:
         self.curved.append(known.curved[i])
         self.follows.append(known.follows[i])
         self.keyed.append(known.changes[i])
+        self.statistics.append(known.statistics[i])
 
     def add(self, i: int, node: Node) -> None:
         """Derive the form of one more node."""
         self.curved.append(False)
+        self.statistics.append(False)
         value = self._value(i, node)
         keyed = self._keyed(value)
-        fixed = not any(v.others or any(v.log_probs) for v in value)
+        fixed = not any(v.varies for v in value)
         self.values.append(value)
         self.keyed.append(keyed)
         self.follows.append(keyed or (fixed and any(self.follows[a] for a in node.args)))
@@ -208,14 +142,14 @@ class _Maker:
         if node.op == "input":
             return self._input(str(node.attrs["name"]))
         if node.op == "const":
-            return (_number(float(node.attrs["value"])),)
+            return (number(float(node.attrs["value"])),)
         if node.op == "size":
-            return (_number(64.0),)
+            return (number(64.0),)
         operands = [self.values[a] for a in node.args]
         if self.graph.types[i].is_number:
-            return (_number(float(compute(node.op, *(v[0].constant for v in operands)))),)
+            return (number(float(compute(node.op, *(v[0].constant for v in operands)))),)
         rule = _RULES.get(node.op)
-        if node.op in _ENTRIES and not self._over_batch(node):
+        if node.op in _ENTRIES and (self._per_item(i) or not self._over_batch(node)):
             return operands[0]
         value = rule(node, operands) if rule is not None else None
         if value is not None and 0 < len(value) <= MOST_ALTERNATIVES:
@@ -224,7 +158,7 @@ class _Maker:
 
     def _input(self, name: str) -> Value:
         if name not in self.names:
-            return (_number(self.beta),)
+            return (number(self.beta),)
         unit = [0.0] * 4
         unit[self.names.index(name)] = 1.0
         return (Linear(tuple(unit)),)  # type: ignore[arg-type]
@@ -232,13 +166,14 @@ class _Maker:
     def _other(self, i: int, node: Node, operands: Sequence[Value]) -> Value:
         """The form that refers to the node itself."""
         if not operands:
-            return (Linear(others=((i, 1.0),)),)
+            return (Linear(others=((self.same[i], 1.0),)),)
         keyed = any(self.keyed[a] for a in node.args)
-        if keyed and node.op in _STATISTICS and self._over_batch(node):
+        if keyed and node.op in _STATISTICS and self._over_batch(node) and not self._per_item(i):
             bent = any(self.curved[n] for value in operands for v in value for n, _ in v.others)
             keyed = (bent or any(len(value) > 1 for value in operands)) and node.op in _SELECTING
+            self.statistics[i] = not keyed
         self.curved[i] = keyed
-        return (Linear(others=((i, 1.0),)),)
+        return (Linear(others=((self.same[i], 1.0),)),)
 
     def _keyed(self, value: Value) -> bool:
         curved = self.curved
@@ -247,6 +182,10 @@ class _Maker:
             if first or second or not v.finite or (v.others and any(curved[n] for n, _ in v.others)):
                 return True
         return False
+
+    def _per_item(self, i: int) -> bool:
+        """Whether a value has entries for the items of the batch: no statistic of it, but perhaps one of copies of each item."""
+        return any(d.constant is None for d in self.graph.types[i].dims)
 
     def _over_batch(self, node: Node) -> bool:
         dims = self.graph.types[node.args[0]].dims
@@ -261,7 +200,7 @@ _Rule = Callable[[Node, Sequence[Value]], Value | None]
 
 
 def _sums(sign: float) -> _Rule:
-    return lambda node, v: _distinct(a.plus(b.times(sign)) for a, b in _pairs(v[0], v[1]))
+    return lambda node, v: distinct(a.plus(b.times(sign)) for a, b in _pairs(v[0], v[1]))
 
 
 def _pairs(a: Value, b: Value) -> Iterable[tuple[Linear, Linear]]:
@@ -270,7 +209,7 @@ def _pairs(a: Value, b: Value) -> Iterable[tuple[Linear, Linear]]:
 
 def _constants(value: Value) -> list[float] | None:
     """The numbers that a value may have, if all its alternatives are constants; else None."""
-    if any(v.others or any(v.log_probs) for v in value):
+    if any(v.varies for v in value):
         return None
     return [v.constant for v in value]
 
@@ -280,7 +219,7 @@ def _multiplied(node: Node, v: Sequence[Value]) -> Value | None:
         numbers = _constants(one)
         if numbers is not None:
             return (
-                _distinct(x.times(k) for x, k in product(other, numbers)) if len(other) * len(numbers) < 2000 else None
+                distinct(x.times(k) for x, k in product(other, numbers)) if len(other) * len(numbers) < 2000 else None
             )
     return None
 
@@ -289,36 +228,36 @@ def _divided(node: Node, v: Sequence[Value]) -> Value | None:
     numbers = _constants(v[1])
     if numbers is None or 0.0 in numbers:
         return None
-    return _distinct(x.times(1.0 / k) for x, k in product(v[0], numbers))
+    return distinct(x.times(1.0 / k) for x, k in product(v[0], numbers))
 
 
 def _with(*constants: float) -> _Rule:
     """The rule of an operation whose result is its operand or one of these constants."""
-    return lambda node, v: _distinct([*v[0], *map(_number, constants)])
+    return lambda node, v: distinct([*v[0], *map(number, constants)])
 
 
 def _and_attributes(*names: str) -> _Rule:
-    return lambda node, v: _distinct([*v[0], *(_number(float(node.attrs[n])) for n in names)])
+    return lambda node, v: distinct([*v[0], *(number(float(node.attrs[n])) for n in names)])
 
 
 def _shrunk(node: Node, v: Sequence[Value]) -> Value:
-    moved = (x.plus(_number(s * float(node.attrs["lambd"]))) for x in v[0] for s in (-1.0, 1.0))
-    return _distinct([_number(0.0), *moved])
+    moved = (x.plus(number(s * float(node.attrs["lambd"]))) for x in v[0] for s in (-1.0, 1.0))
+    return distinct([number(0.0), *moved])
 
 
 def _lerped(node: Node, v: Sequence[Value]) -> Value | None:
     numbers = _constants(v[2])
     if numbers is None:
         return None
-    return _distinct(a.times(1 - w).plus(b.times(w)) for a, b, w in product(v[0], v[1], numbers))
+    return distinct(a.times(1 - w).plus(b.times(w)) for a, b, w in product(v[0], v[1], numbers))
 
 
 def _united(node: Node, v: Sequence[Value]) -> Value:
-    return _distinct(x for value in v for x in value)
+    return distinct(x for value in v for x in value)
 
 
 def _steps(node: Node, v: Sequence[Value]) -> Value:
-    return (_number(0.0), _number(1.0))
+    return (number(0.0), number(1.0))
 
 
 def _cast(node: Node, v: Sequence[Value]) -> Value | None:
@@ -327,7 +266,7 @@ def _cast(node: Node, v: Sequence[Value]) -> Value | None:
     if node.attrs["to"] == "bool":
         return _steps(node, v)
     numbers = _constants(v[0])
-    return None if numbers is None else _distinct(_number(float(math.trunc(n))) for n in numbers if math.isfinite(n))
+    return None if numbers is None else distinct(number(float(math.trunc(n))) for n in numbers if math.isfinite(n))
 
 
 def _mapped(node: Node, v: Sequence[Value]) -> Value | None:
@@ -336,7 +275,7 @@ def _mapped(node: Node, v: Sequence[Value]) -> Value | None:
     if any(c is None for c in choices) or node.op not in NUMBER_OPERATIONS:
         return None
     made = [float(compute(node.op, *row)) for row in product(*(c or [] for c in choices))]
-    return _distinct(map(_number, made)) if len(made) <= 2000 else None
+    return distinct(map(number, made)) if len(made) <= 2000 else None
 
 
 _FIRST: Final = frozenset(
@@ -375,14 +314,14 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "lerp": _lerped,
     "relu": _with(0.0),
     "relu6": _with(0.0, 6.0),
-    "abs": lambda node, v: _distinct([*v[0], *(x.times(-1.0) for x in v[0])]),
-    "sign": lambda node, v: tuple(map(_number, (-1.0, 0.0, 1.0))),
-    "leaky_relu": lambda node, v: _distinct([*v[0], *(x.times(float(node.attrs["negative_slope"])) for x in v[0])]),
+    "abs": lambda node, v: distinct([*v[0], *(x.times(-1.0) for x in v[0])]),
+    "sign": lambda node, v: tuple(map(number, (-1.0, 0.0, 1.0))),
+    "leaky_relu": lambda node, v: distinct([*v[0], *(x.times(float(node.attrs["negative_slope"])) for x in v[0])]),
     "hardtanh": _and_attributes("min_val", "max_val"),
     "threshold": _and_attributes("value"),
     "softshrink": _shrunk,
     "hardshrink": _with(0.0),
-    "where": lambda node, v: _distinct([*v[1], *v[2]]),
+    "where": lambda node, v: distinct([*v[1], *v[2]]),
     "full_like": lambda node, v: v[1],
     "triu": _with(0.0),
     "tril": _with(0.0),

@@ -22,6 +22,7 @@ from sandbox.numeric.edges.lookup.edges import (
     edges_of,
     is_edge,
     narrow_margin,
+    narrow_statistic,
     narrowest,
 )
 from sandbox.numeric.edges.lookup.forms import Forms, forms_of
@@ -44,6 +45,7 @@ _HALVINGS: Final = 24
 _MOST_MEETING: Final = 4
 _PLAIN_DEGREE: Final = 8
 """Highest degree of a polynomial in the quantities that identify pairs. Higher ones can have extrema at chosen places."""
+_MOST_CASES: Final = 1000
 _RESOLUTION: Final = 0.002
 """Nats. A value that float32 rounds more coarsely is a step function."""
 
@@ -56,6 +58,10 @@ _HOW: Final = {
     Kind.CHOICE: "the position of the largest or smallest is taken",
     Kind.WAVE: "it is the argument of a periodic function",
 }
+_NARROW: Final = (
+    (narrow_margin, "the margin or of a log-ratio"),
+    (narrow_statistic, "a statistic of the batch, which in a batch of one is that of the pair"),
+)
 _EXTREME: Final = "it is the extreme of the batch, so that one pair decides for all pairs"
 
 
@@ -67,6 +73,8 @@ def find_lookups(evaluator: Evaluator, seed: int, describe: Describe, betas: Seq
     rng = np.random.default_rng([seed, 7])
     search = _Search(evaluator, rng, describe)
     drawn = float(np.exp(rng.uniform(np.log(0.01), np.log(1.5))))
+    if (cases := search.cases(drawn)) > _MOST_CASES:
+        return [_too_many(cases)]
     if not search.anything(drawn):
         return []
     further = _CURVED_BETAS if evaluator.pointwise else _CURVED_BETAS[:1]
@@ -89,6 +97,11 @@ class _Search:
         if beta not in self._forms:
             self._forms[beta] = forms_of(self.graph, beta, next(iter(self._forms.values()), None))
         return self._forms[beta]
+
+    def cases(self, beta: float) -> int:
+        """The number of combinations of cases that are compared with each other, such as the pieces of a sum of kinks."""
+        forms = self.forms(beta)
+        return sum(map(forms.cases, self.sites))
 
     def anything(self, beta: float) -> bool:
         """Whether an operation depends on a quantity that identifies pairs, or could hide that."""
@@ -113,10 +126,11 @@ class _Search:
     def straight(self, betas: Sequence[float]) -> list[Finding]:
         """Findings that follow from the linear forms."""
         ranked = self._ranked(self.forms(betas[0]))
-        edges = {beta: self._edges(beta) for beta in betas}
-        most = max(map(count_edges, edges.values()))
-        if most > MOST_EDGES:
-            return [_table(most)]
+        edges: dict[float, list[Edge]] = {}
+        for beta in betas:
+            edges[beta] = self._edges(beta)
+            if (most := count_edges(edges[beta])) > MOST_EDGES:
+                return [_table(most)]
         if ranked is not None:
             how = f"{self.graph.nodes[ranked].op} sorts the batch's pairs together with fixed values"
             return [self._finding(how, {})]
@@ -141,11 +155,12 @@ class _Search:
 
     def _narrow_margin(self, betas: Sequence[float]) -> list[Finding]:
         for beta in betas:
-            width = narrow_margin(self.forms(beta), self.sites, beta)
-            if width is not None:
-                what = "a single value" if width == 0 else f"an interval of {_width(width)}"
-                how = f"conditions single out {what} of the margin or of a log-ratio, at beta = {shown(beta)}"
-                return [self._finding(how, {"width": width, "beta": beta})]
+            for search, of in _NARROW:
+                width = search(self.forms(beta), self.sites, beta)
+                if width is not None:
+                    what = "a single value" if width == 0 else f"an interval of {_width(width)}"
+                    how = f"conditions single out {what} of {of}, at beta = {shown(beta)}"
+                    return [self._finding(how, {"width": width, "beta": beta})]
         return []
 
     def _meeting(self, betas: Sequence[float], edges: Mapping[float, Sequence[Edge]]) -> list[Finding]:
@@ -172,7 +187,7 @@ class _Search:
         """Whether a site is a condition on the batch's extreme of a curved value."""
         alone = all(d.constant is not None for d in self.graph.types[site.left].dims)
         guards = site.right is not None and all(
-            not v.others and not any(v.log_probs) and abs(v.constant) <= _GUARD for v in forms.values[site.right]
+            not v.varies and abs(v.constant) <= _GUARD for v in forms.values[site.right]
         )
         return alone and not guards and site.kind in EDGES and any(forms.bent(v) for v in forms.deciding(site))
 
@@ -325,6 +340,11 @@ def _table(count: int) -> Finding:
         f"formula has at most {MOST_EDGES}"
     )
     return numeric_finding("SBX332", message, {"places": count})
+
+
+def _too_many(count: int) -> Finding:
+    message = f"conditions compare {count:,} cases of values, as sums of relu have; at most {_MOST_CASES:,} are tested"
+    return numeric_finding("SBX332", message, {"cases": count})
 
 
 def _width(width: float) -> str:
