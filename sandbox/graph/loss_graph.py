@@ -303,7 +303,7 @@ def _constants(nodes: Sequence[Node], types: Sequence[Type]) -> Mapping[int, Any
 def _wrong_result(result: Type) -> str:
     hint = ""
     if result.shape == ():
-        hint = "; was it summed over the batch?"
+        hint = "; was it reduced over the batch by something other than a final mean?"
     elif result.shape == (Dim.of("B") + Dim.of("B"),):
         hint = "; did you concatenate the two halves?"
     elif len(result.dims) == 2:

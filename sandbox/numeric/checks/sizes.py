@@ -68,15 +68,30 @@ def _wrong_direction_by_spread(evaluator: Evaluator, measured: Measurements) -> 
 
 
 def _wrong_direction_alone(evaluator: Evaluator) -> list[Finding]:
-    """A note if the loss lowers the margin of a pair that is a batch of its own. The trainer then never forms such a batch."""
-    gradients = np.stack(evaluator(_batches(1), torch.float32).gradients)
-    share = share_right(gradients) if np.isfinite(gradients).all() else None
+    """A note if the loss lowers the margin of a pair that is a batch of its own, or its gradient is not finite there. The trainer
+    then never forms such a batch."""
+    gradients = np.stack(evaluator(_alone(), torch.float32).gradients)
+    bad = gradients[~np.isfinite(gradients)]
+    if bad.size:
+        return [
+            numeric_finding(
+                "SBX322", f"for a batch of one, the gradient is {shown(bad[0])}", {"gradient": bad[0], "batch": 1}
+            )
+        ]
+    share = share_right(gradients)
     if share is None or share >= CLEARLY_WRONG:
         return []
     return [numeric_finding("SBX322", "for a batch of one, the loss lowers the margin", {"batch": 1})]
 
 
-_SPREADS: Final = (0.005, 0.01, 0.02, 0.035, 0.06, 0.1, 0.18, 0.3, 0.45, 0.6, 0.8, 1.0, 2.0, 3.0)
+@cache
+def _alone() -> Points:
+    """Batches of one pair."""
+    rng = np.random.default_rng([FIXED, 10])
+    return joined([inputs.scattered(rng, 1) for _ in range(16)])
+
+
+_SPREADS: Final = (0.005, 0.015, 0.03, 0.06, 0.1, 0.18, 0.3, 0.5, 0.8)
 
 
 @cache

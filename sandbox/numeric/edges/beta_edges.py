@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 
 from sandbox.contracts.contract import contract_named
-from sandbox.execute.evaluate import FAILURES, Array, CannotCompute, Evaluator
+from sandbox.execute.evaluate import FAILURES, Array, CannotCompute, Evaluator, Points, joined
 from sandbox.execute.interpreter import Context, tensor_kernel
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS
 from sandbox.numeric.edges.lookup.forms import reads_scalar
 from sandbox.numeric.edges.sites import Site, sites
-from sandbox.numeric.measure.input_sets import FIXED, at_betas
+from sandbox.numeric.measure.inputs import margin_points
 
 LOWEST, HIGHEST = 0.003, 3.0
 MOST: Final = 6
@@ -63,15 +63,14 @@ def _spread_out(evaluator: Evaluator, alone: Sequence[bool]) -> list[float]:
     watched = [
         s for s in sites(graph) if not alone[s.left] and any(reads_beta[n] for n in (s.left, s.right) if n is not None)
     ]
+    first_look = _quantities(evaluator, watched, _FIRST_LOOK) if watched else []
+    watched = [site for site, bounds in zip(watched, first_look, strict=True) if _is_number(*bounds)]
     if not watched:
         return []
     grid = np.geomspace(LOWEST, HIGHEST, _FEW_STEPS)
     found: list[float] = []
     for site, (low, high) in zip(watched, _quantities(evaluator, watched, grid), strict=True):
-        curve = (low + high) / 2
-        if not (high - low).max() <= _ALIKE * np.ptp(curve):
-            continue
-        for first, last in _turns(grid, curve):
+        for first, last in _turns(grid, (low + high) / 2) if _is_number(low, high) else ():
             for _ in range(_ROUNDS):
                 inner = np.linspace(first, last, 9)
                 ((low, high),) = _quantities(evaluator, [site], inner)
@@ -82,16 +81,29 @@ def _spread_out(evaluator: Evaluator, alone: Sequence[bool]) -> list[float]:
     return found[:MOST]
 
 
+_FIRST_LOOK: Final = np.array([0.01, 0.1, 1.0])
 _FEW_STEPS: Final = 65
 _ALIKE: Final = 1e-3
 """A quantity is the same for all pairs if it differs between them by less than this share of its change with beta."""
+
+
+def _is_number(low: Array, high: Array) -> bool:
+    """Whether a quantity between these bounds at each beta is about the same for all pairs."""
+    return bool((high - low).max() <= _ALIKE * np.ptp((low + high) / 2))
+
+
+def _points(betas: Array) -> Points:
+    """The same two batches at each beta. A statistic of the batch differs between them."""
+    ratios = np.array([[3.0, -2.0, 8.0, -5.0, 0.5, 12.0], [-1.0, 4.0, 2.0, -7.0, 6.0, -9.0]])
+    levels = np.array([[20.0, 70.0, 40.0, 110.0, 35.0, 80.0], [90.0, 30.0, 60.0, 50.0, 25.0, 130.0]])
+    return joined([margin_points(ratios[0], ratios[1], levels, float(beta), (3, 3)) for beta in betas])
 
 
 def _quantities(evaluator: Evaluator, watched: Sequence[Site], betas: Array) -> list[tuple[Array, Array]]:
     """The least and the largest value of each site's quantity at each beta, over some pairs; NaN where it cannot be computed."""
     nodes = sorted({n for s in watched for n in (s.left, s.right) if n is not None})
     try:
-        seen = dict(zip(nodes, evaluator.values(at_betas(betas.tolist(), FIXED), nodes), strict=True))
+        seen = dict(zip(nodes, evaluator.values(_points(betas), nodes), strict=True))
     except CannotCompute:
         return [(np.full(len(betas), np.nan),) * 2 for _ in watched]
     rows = {n: value.astype(float).reshape(len(betas), -1) for n, value in seen.items()}

@@ -35,6 +35,8 @@ _ROUNDS = 9
 _MOST = 16
 """The most places that are searched, those with the most dangerous kinds first."""
 _NUDGE = 1e-3
+_FAR = 12.0
+"""Nats. Larger log-ratios are rare in training."""
 _START = np.array([-120.0, -90.0, -110.0, -95.0])
 """The pair through which all lines pass. It has whole numbers, so that float32 can reach an edge such as rho = 3 exactly."""
 _DIRECTIONS = np.array(
@@ -292,8 +294,11 @@ def _judged(seen: Evaluation, points: Points, describe: Describe) -> list[Findin
 
 
 def _spike(size: Array, points: Points, describe: Describe) -> list[Finding]:
-    """A refusal if the gradient at an edge is far larger than on most of the ladder around it, and than usual."""
+    """A refusal if the gradient at an edge is far larger than on most of the ladder around it, and than usual. Not where log-ratios
+    are large: losses that are exponential in them have such places, between the clamps that they need."""
     usual = float(np.median(size[size > 0])) if size.any() else 0.0
+    pc, pr, rc, rr = points.tensors
+    size = np.where(np.maximum(np.abs(pc - rc), np.abs(pr - rr)) <= _FAR, size, 0.0)
     for ladder in points.spans:
         item = ladder.start + int(size[ladder].argmax())
         beside = max(float(np.quantile(size[ladder], 0.25)), usual)

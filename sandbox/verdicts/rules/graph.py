@@ -111,8 +111,8 @@ GRAPH_RULES: tuple[Rule, ...] = (
         "SBX223",
         "wrong shape of the loss",
         "The loss must be one number per item of the batch, shape (batch,).",
-        "Return one loss per item: no .sum() over the batch at the end, no extra axis. (A final .mean() over the batch is "
-        "removed, so it is allowed.)",
+        "Return one loss per item: nothing that reduces the batch at the end, no extra axis. (A mean over the batch as the very "
+        "last step is removed, so it is allowed.)",
         example("return -F.logsigmoid(beta * rho).sum()"),
         line="return losses  # shape (batch,), no .sum(), no .mean()",
     ),

@@ -316,7 +316,8 @@ SOURCE_RULES = (
         "SBX134",
         "assignment to an attribute or element",
         "Only names can be assigned. An assignment to an attribute or element changes an object that other code may use.",
-        "Assign to a name; build tensors with torch.where, torch.stack or torch.cat, and lists with append.",
+        "Assign to a name; build tensors with torch.where, torch.stack or torch.cat, lists with append, and a dict at once: "
+        "`{'a': a, 'b': b}`.",
         example("rho[0] = 0.0\nreturn rho"),
         message="{text} cannot be assigned to",
         line="losses = torch.where(rho > 0, a, b)",

@@ -24,7 +24,7 @@ from sandbox.numeric.run import ProbeReport
 from sandbox.verdicts.verdict import Severity
 
 SEED = 3
-NOT_FINITE = {"SBX304", "SBX305", "SBX323"}
+NOT_FINITE = {"SBX304", "SBX305", "SBX322", "SBX323"}
 OF_ZERO = {"SBX307", "SBX308", "SBX321", "SBX329"}
 LOSSES = ("dpo", "kto_pair", "focal")
 
