@@ -296,6 +296,13 @@ def test_a_baseline_at_the_edge_of_its_grid_prevents_the_claim(tmp_path):
     assert "ladder.baseline_widenings" in found.text
 
 
+def test_before_all_settings_of_the_baseline_are_trained_the_final_has_not_ended(tmp_path):
+    final = FINAL | {"grid": [[None, None], [0.05, None], [0.2, None]]}
+    found = said(tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": BETTER}}, final=final))
+    assert not found.distinguishable and "widen" not in found.text
+    assert "the final has not ended: 2 of 3 settings of DPO are not trained yet" in found.text
+
+
 def test_an_arm_close_to_the_best_one_does_not_hide_the_edge(tmp_path):
     """If a finalist is near the baseline at another beta, the final trains the baseline there too, between values of the grid."""
     arms = {0.05: 0.0199, 0.052: 0.02, 0.2: -0.02}

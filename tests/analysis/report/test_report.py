@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from hostile_texts import HOSTILE_NAMES
 from make_archive import finding, logistic, make_archive, verdict
+from tiny_archive import tiny
 
 from analysis.claims.comparison import decide
 from analysis.claims.headline import headline_of
@@ -110,6 +111,15 @@ def test_it_starts_with_the_headline_and_the_minimum_detectable_difference(page,
 
 def test_all_four_pictures_are_in_it(html):
     assert html.count("<svg") == 4
+
+
+def test_the_leaderboard_names_the_beta_of_an_arm_that_is_not_the_task_s_own(tmp_path):
+    scores = {"dpo": {"full": {0: 0.7, 1: 0.8}, ("full", 0.05): {0: 0.8, 1: 0.8}}, "mine": {"full": {0: 0.75, 1: 0.9}}}
+    with Reader.open(tiny(tmp_path, scores)) as reader:
+        shown = Page(report.render(Snapshot.of(reader), tmp_path, pictures=False)).text
+    board = shown[shown.rindex("Leaderboard") :]
+    assert "minus the best arm of DPO" in board
+    assert re.search(r"0\.8 ± 0\s*\(2\)\s*at beta 0\.05", board), board[:1500]
 
 
 def test_the_baseline_and_all_seed_losses_are_in_the_comparison(page):
