@@ -29,7 +29,7 @@ FORMATS = ("table", "json", "csv")
 )
 @reported
 def paper(directories: tuple[Path, ...], place: Path | None, kind: str, out: Path | None, no_pictures: bool) -> None:
-    """Show the published tables of Lu et al. 2024 beside what was run here.
+    """Show the published tables of Lu and others (2024) beside what was run here.
 
     DIRECTORY is one of `evopo run`, `evopo baselines`, `evopo evaluate` or `evopo transfer`. Each figure is published / ours, or a
     letter that stands for the reason why there is none of ours; and rank correlations of ours with the published ones.

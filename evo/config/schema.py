@@ -373,7 +373,7 @@ def read_keys(path: Path) -> dict[str, Any]:
     except YAMLFault as error:
         raise ConfigError(f"{path} is no configuration: {error}") from None
     if not isinstance(loaded, dict | None):
-        raise ConfigError(f"{path} must hold keys and values, got a {type(loaded).__name__}")
+        raise ConfigError(f"{path} must hold keys and values, such as `seed: 1`; it holds a list or a single value")
     return with_keys_of_today(loaded or {})
 
 

@@ -22,7 +22,7 @@ def runs_text(place: Path, width: int | None = None) -> str:
     """The runs in the directory `place`, or `place` itself if it is a run; the most recently used run first.
 
     If the table is wider than `width` characters, each run is printed as a paragraph instead. Raises RunDirError if `place` cannot
-    be listed.
+    be listed, or is a run that cannot be read.
     """
     rows, faults = [], []
     for path in _runs(place):
@@ -35,7 +35,10 @@ def runs_text(place: Path, width: int | None = None) -> str:
         except (
             Exception
         ) as error:  # an untrusted or damaged archive may raise anything, and must not hide the other runs
-            faults.append(f"{name}: cannot be read: {one_line(str(error) or type(error).__name__, 300)}")
+            fault = f"{name}: cannot be read: {one_line(str(error) or type(error).__name__, 300)}"
+            if path == place:
+                raise RunDirError(fault) from error
+            faults.append(fault)
     if not rows and not faults:
         return f"No runs in {one_line(str(place), 400)}."
     rows.sort(key=lambda row: row[-1], reverse=True)

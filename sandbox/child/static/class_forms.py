@@ -64,26 +64,17 @@ def _plain(body: list[ast.stmt]) -> Iterator[ast.stmt]:
                 yield statement
 
 
-def _split(node: ast.Assign) -> Iterator[ast.stmt]:
-    """One assignment for each attribute of `self` among the targets, where this has the same effect."""
+def _split(node: ast.Assign) -> list[ast.stmt]:
+    """One assignment for each target, if some are attributes of `self` and this has the same effect."""
     first, *others = node.targets
-    names = [_written(t) for t in node.targets]
-    if not any(isinstance(n, ast.Attribute) and is_self(n.value) for t in node.targets for n in ast.walk(t)):
-        yield node
-    elif others and None not in names:
-        yield _assign(first, node.value, node)
-        for target in others:
-            yield _assign(target, _read(first), node)
-    elif not others and isinstance(first, ast.Tuple | ast.List) and isinstance(node.value, ast.Tuple | ast.List):
+    targets, values = [first, *others], [node.value, *(_read(first) for _ in others)]
+    if not others and isinstance(first, ast.Tuple | ast.List) and isinstance(node.value, ast.Tuple | ast.List):
         targets, values = first.elts, node.value.elts
-        written = [_written(t) for t in targets]
-        if len(targets) == len(values) and None not in written and not _reads_earlier(written, values):
-            for target, value in zip(targets, values, strict=True):
-                yield _assign(target, value, node)
-        else:
-            yield node
-    else:
-        yield node
+    written = [_written(t) for t in targets]
+    plain = len(targets) == len(values) and None not in written
+    if not plain or all(isinstance(t, ast.Name) for t in targets) or (not others and _reads_earlier(written, values)):
+        return [node]
+    return [_assign(target, value, node) for target, value in zip(targets, values, strict=True)]
 
 
 def _written(target: ast.expr) -> str | None:
@@ -107,19 +98,14 @@ def _reads_earlier(written: list[str | None], values: list[ast.expr]) -> bool:
 
 
 def _read(target: ast.expr) -> ast.expr:
-    """The value of a target."""
-    read: ast.expr = (
-        ast.Name(target.id, ast.Load())
-        if isinstance(target, ast.Name)
-        else ast.Attribute(_me(target), target.attr, ast.Load())
-        if isinstance(target, ast.Attribute)
-        else target
-    )
-    return ast.copy_location(read, target)
-
-
-def _me(at: ast.expr) -> ast.Name:
-    return ast.copy_location(ast.Name("self", ast.Load()), at)
+    """The value of a name or an attribute of `self`."""
+    match target:
+        case ast.Name(name):
+            return ast.copy_location(ast.Name(name, ast.Load()), target)
+        case ast.Attribute(_, name):
+            me = ast.copy_location(ast.Name("self", ast.Load()), target)
+            return ast.copy_location(ast.Attribute(me, name, ast.Load()), target)
+    return target
 
 
 def _assign(target: ast.expr, value: ast.expr, at: ast.stmt) -> ast.Assign:

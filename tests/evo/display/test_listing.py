@@ -54,6 +54,8 @@ def test_broken_and_foreign_archives_are_named_and_hide_neither_others_nor_older
     assert set(lines) == {"run", "good", "broken:", "foreign:", "older", "empty:"}
     assert all("cannot be read" in lines[name] for name in ("broken:", "foreign:", "empty:"))
     assert "interrupted" in lines["older"] and "interrupted" in lines["good"]
+    with pytest.raises(RunDirError, match="broken: cannot be read"):
+        runs_text(tmp_path / "broken")
 
 
 def test_an_archive_whose_settings_are_nonsense_hides_nobody(tmp_path):
