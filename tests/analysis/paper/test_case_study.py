@@ -22,7 +22,7 @@ def test_each_setting_is_a_column_with_ranks_and_the_verdict_on_the_winner():
     (table,) = case_study_tables([Transferred("runs/t", transfer)])
     rows = {name: [cell.ours.text for cell in cells] for name, cells in table.rows}
     assert rows["focal"] == ["0.850 ± 0.050 (rank 1, 2 seeds)", "0.5 (rank 2, failed on 1 seed, 1 seed)"]
-    assert rows["mse"][1] == "0.7 (rank 1, 2 seeds)"
+    assert rows["mse"][1] == "0.7 ± 0 (rank 1, 2 seeds)"
     assert rows[WINNER] == ["focal, chosen here", "fails"]
     assert [heading.title for heading in table.headings] == ["mlp", "cnn"]
 
