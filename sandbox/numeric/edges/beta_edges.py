@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from sandbox.contracts.contract import contract_named
-from sandbox.execute.evaluate import FAILURES, Array, CannotCompute, Evaluator, Points, joined
+from sandbox.execute.evaluate import FAILURES, Array, CannotCompute, Evaluator
 from sandbox.execute.interpreter import Context, tensor_kernel
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS
+from sandbox.numeric.edges.inside import Inside, Values
 from sandbox.numeric.edges.lookup.forms import reads_scalar
 from sandbox.numeric.edges.sites import Site, sites
 from sandbox.numeric.measure.inputs import margin_points
@@ -59,21 +60,21 @@ def beta_edges(evaluator: Evaluator) -> tuple[float, ...]:
 def _spread_out(evaluator: Evaluator, alone: Sequence[bool]) -> list[float]:
     """Betas at which a condition changes that reads beta through a tensor, such as `beta + 0 * x`: its quantity is about the same
     for all pairs."""
-    graph, reads_beta = evaluator.graph, reads_scalar(evaluator.graph)
-    watched = [
-        s for s in sites(graph) if not alone[s.left] and any(reads_beta[n] for n in (s.left, s.right) if n is not None)
-    ]
-    first_look = _quantities(evaluator, watched, _FIRST_LOOK) if watched else []
-    watched = [site for site, bounds in zip(watched, first_look, strict=True) if _is_number(*bounds)]
+    reads_beta = reads_scalar(evaluator.graph)
+    read = {s: [n for n in (s.left, s.right) if n is not None] for s in sites(evaluator.graph) if s.axis is None}
+    watched = [s for s, nodes in read.items() if not alone[s.left] and any(reads_beta[n] for n in nodes)]
     if not watched:
         return []
+    inside = Inside(evaluator, [n for s in watched for n in read[s]])
+    bounds = zip(watched, _quantities(inside, watched, _FIRST_LOOK), strict=True)
+    watched = [site for site, (low, high) in bounds if _is_number(low, high)]
     grid = np.geomspace(LOWEST, HIGHEST, _FEW_STEPS)
     found: list[float] = []
-    for site, (low, high) in zip(watched, _quantities(evaluator, watched, grid), strict=True):
+    for site, (low, high) in zip(watched, _quantities(inside, watched, grid) if watched else (), strict=True):
         for first, last in _turns(grid, (low + high) / 2) if _is_number(low, high) else ():
             for _ in range(_ROUNDS):
                 inner = np.linspace(first, last, 9)
-                ((low, high),) = _quantities(evaluator, [site], inner)
+                ((low, high),) = _quantities(inside, [site], inner)
                 first, last = next(
                     iter(_turns(inner, (low + high) / 2)), (first + (last - first) / 4, last - (last - first) / 4)
                 )
@@ -92,30 +93,37 @@ def _is_number(low: Array, high: Array) -> bool:
     return bool((high - low).max() <= _ALIKE * np.ptp((low + high) / 2))
 
 
-def _points(betas: Array) -> Points:
-    """The same two batches at each beta. A statistic of the batch differs between them."""
-    ratios = np.array([[3.0, -2.0, 8.0, -5.0, 0.5, 12.0], [-1.0, 4.0, 2.0, -7.0, 6.0, -9.0]])
-    levels = np.array([[20.0, 70.0, 40.0, 110.0, 35.0, 80.0], [90.0, 30.0, 60.0, 50.0, 25.0, 130.0]])
-    return joined([margin_points(ratios[0], ratios[1], levels, float(beta), (3, 3)) for beta in betas])
-
-
-def _quantities(evaluator: Evaluator, watched: Sequence[Site], betas: Array) -> list[tuple[Array, Array]]:
-    """The least and the largest value of each site's quantity at each beta, over some pairs; NaN where it cannot be computed."""
-    nodes = sorted({n for s in watched for n in (s.left, s.right) if n is not None})
-    try:
-        seen = dict(zip(nodes, evaluator.values(_points(betas), nodes), strict=True))
-    except CannotCompute:
-        return [(np.full(len(betas), np.nan),) * 2 for _ in watched]
-    rows = {n: value.astype(float).reshape(len(betas), -1) for n, value in seen.items()}
-    found = []
-    for site in watched:
-        left, right = rows[site.left], rows[site.right] if site.right is not None else np.zeros((len(betas), 1))
-        if 1 != right.shape[1] != left.shape[1]:  # entries that are broadcast: one of each is enough to see a number
-            left, right = left[:, :1], right[:, :1]
-        with np.errstate(all="ignore"):
-            value = left - right - site.offset
-        found.append((value.min(axis=1), value.max(axis=1)))
+def _quantities(inside: Inside, watched: Sequence[Site], betas: Array) -> Array:
+    """The least and the largest value of each site's quantity at each beta, (sites, 2, betas), over two batches, since a statistic
+    of the batch differs between them. NaN where it cannot be computed."""
+    found = np.full((len(watched), 2, len(betas)), np.nan)
+    for at, beta in enumerate(betas.tolist()):
+        try:
+            batches = [values for inputs in _batches(beta) for _, values in inside(inputs, beta)]
+        except CannotCompute:
+            continue
+        for bounds, site in zip(found, watched, strict=True):
+            values = np.concatenate([_quantity(site, batch).ravel() for batch in batches])
+            bounds[:, at] = values.min(), values.max()
     return found
+
+
+def _quantity(site: Site, values: Values) -> Array:
+    right = values[site.right].astype(float) if site.right is not None else 0.0
+    with np.errstate(all="ignore"):
+        return np.asarray(values[site.left].astype(float) - right - site.offset)
+
+
+def _batches(beta: float) -> tuple[Array, Array]:
+    """Two batches of pairs, (3, 4) each."""
+    points = margin_points(_RATIOS[0], _RATIOS[1], _LEVELS, beta)
+    inputs = np.stack(points.tensors, axis=1)
+    return inputs[:3], inputs[3:]
+
+
+_RATIOS: Final = np.array([[3.0, -2.0, 8.0, -5.0, 0.5, 12.0], [-1.0, 4.0, 2.0, -7.0, 6.0, -9.0]])
+_LEVELS: Final = np.array([[20.0, 70.0, 40.0, 110.0, 35.0, 80.0], [90.0, 30.0, 60.0, 50.0, 25.0, 130.0]])
+"""Log-ratios and levels of these pairs, nats, as `margin_points` takes them."""
 
 
 def _rounded(beta: float) -> float:

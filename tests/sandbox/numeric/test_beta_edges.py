@@ -20,6 +20,10 @@ EDGES = {
         0.109,
         "b = torch.exp(pc - pc) * beta\nF.softplus(torch.where((b > 0.109) & (b < 0.1091), x, -x))",
     ),
+    "a number of the batch": (
+        0.109,
+        "b = (x - x).mean() + beta\nF.softplus(torch.where((b > 0.109) & (b < 0.1091), x, -x))",
+    ),
     "a ratio": (
         0.109,
         "b = (x * x + 1) / (rho * rho + 1 / (beta * beta))\nF.softplus(torch.where(b.sqrt() > 0.109, x, -x))",
@@ -39,6 +43,19 @@ def test_an_edge_in_beta_is_found(name: str) -> None:
 @pytest.mark.parametrize("name", known.names("preference"))
 def test_published_losses_have_none(name: str) -> None:
     assert beta_edges(Evaluator(known.graph(name))) == ()
+
+
+VECTORS = {
+    "constants": "F.softplus(-x) * ((beta * rc).unsqueeze(1) > torch.tensor([-1.0, -2.0, -3.5, -4.0])).float().mean(1)",
+    "constants and pairs": "torch.relu(torch.tensor([0.5, 1.0, 1.5, 2.0]) - x.unsqueeze(1)).mean(1)",
+    "all pairs": "F.softplus(-x) * (1 + (x.unsqueeze(0) < x.unsqueeze(1) + beta).float().mean(1))",
+    "a statistic": "F.softplus(-x) * torch.where(x < x.mean() * beta, 1.0, 1.1)",
+}
+
+
+@pytest.mark.parametrize("name", VECTORS)
+def test_conditions_of_any_shape_are_computed(name: str) -> None:
+    assert beta_edges(Evaluator(verify(written(VECTORS[name])))) == ()
 
 
 def test_a_wave_in_beta_gives_few_edges() -> None:
