@@ -63,9 +63,8 @@ def find_entry(
     chosen = best[0]
     if _is_ambiguous(tree, chosen, classes):
         return None, [Violation("SBX111", _span(chosen), (2,))]
-    if (
-        chosen.required and chosen.rank >= 2
-    ):  # perhaps the reference under other names: a default would make another loss
+    if chosen.required and chosen.rank >= 2:
+        # Perhaps the reference under other names: a default would make another loss.
         return None, [Violation("SBX110", _span(chosen))]
     if chosen.required:
         return None, [Violation("SBX141", SourceSpan.of(p)) for p in chosen.required]

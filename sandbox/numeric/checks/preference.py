@@ -264,7 +264,7 @@ def _beyond(evaluator: Evaluator) -> list[Finding]:
         if push[item] < 0:
             one = _PAIRS.example(points, item)
             message = f"the loss lowers the margin of pairs whose margin is negative already {place}, such as {_PAIRS.where(one)}"
-            return [numeric_finding("SBX331", message, {"share": 1.0, **one})]
+            return [numeric_finding("SBX331", message, {"push": float(push[item]), **one})]
     return []
 
 

@@ -68,16 +68,12 @@ def _wrong_direction_by_spread(evaluator: Evaluator, measured: Measurements) -> 
 
 
 def _wrong_direction_alone(evaluator: Evaluator) -> list[Finding]:
-    """A note if the loss lowers the margin of a pair that is a batch of its own, or its gradient is not finite there. The trainer
-    then never forms such a batch."""
+    """A note if the loss lowers the margin of a pair that is a batch of its own, or its gradient is not finite there."""
     gradients = np.stack(evaluator(_alone(), torch.float32).gradients)
     bad = gradients[~np.isfinite(gradients)]
     if bad.size:
-        return [
-            numeric_finding(
-                "SBX322", f"for a batch of one, the gradient is {shown(bad[0])}", {"gradient": bad[0], "batch": 1}
-            )
-        ]
+        message = f"for a batch of one, the gradient is {shown(bad[0])}"
+        return [numeric_finding("SBX322", message, {"gradient": bad[0], "batch": 1})]
     share = share_right(gradients)
     if share is None or share >= CLEARLY_WRONG:
         return []
@@ -92,6 +88,7 @@ def _alone() -> Points:
 
 
 _SPREADS: Final = (0.005, 0.015, 0.03, 0.06, 0.1, 0.18, 0.3, 0.5, 0.8)
+"""Standard deviations of beta rho in batches like those early in training."""
 
 
 @cache
@@ -123,6 +120,7 @@ _SIZES: Final = (
     *range(224, 481, 32),
 )
 _SIZES_OF_STATISTICS: Final = 4
+"""In smaller batches a loss of a statistic may have no gradient."""
 _LEAST_PAIRS: Final = 64
 
 

@@ -89,8 +89,9 @@ _ALIKE: Final = 1e-3
 
 
 def _is_number(low: Array, high: Array) -> bool:
-    """Whether a quantity between these bounds at each beta is about the same for all pairs."""
-    return bool((high - low).max() <= _ALIKE * np.ptp((low + high) / 2))
+    """Whether a quantity between these bounds is about the same for all pairs, at the betas where it is finite."""
+    seen = np.isfinite(low) & np.isfinite(high)
+    return bool(seen.any() and (high - low)[seen].max() <= _ALIKE * np.ptp((low + high)[seen] / 2))
 
 
 def _quantities(inside: Inside, watched: Sequence[Site], betas: Array) -> Array:

@@ -149,7 +149,8 @@ NUMERIC_RULES: tuple[Rule, ...] = (
     _refuse(
         "SBX313",
         "a spike where log-probabilities are equal",
-        "Where some log-probabilities of a pair are equal or nearly equal, its gradient is a million times that of usual pairs. "
+        "Where some log-probabilities of a pair are equal or nearly equal, or at an edge of the loss, its gradient is a million "
+        "times that of usual pairs. "
         "With gradient clipping, that pair scales the whole step down and nothing is learnt from the others. Without clipping, "
         "its effect stays in the optimiser's state for thousands of steps.",
         "Add a larger constant inside a root or a denominator, for example sqrt(d**2 + 1) instead of abs(d) + 1e-8.",
@@ -169,7 +170,8 @@ NUMERIC_RULES: tuple[Rule, ...] = (
         "SBX322",
         "undefined for a batch of one",
         "For a batch of a single item, the loss or its gradient is NaN or infinite, has another shape, or cannot be computed; "
-        "an unbiased variance is an example. The trainer never forms such a batch for this loss.",
+        "an unbiased variance is an example. The trainer never forms such a batch for this loss. A loss that lowers the margin of "
+        "a single item has this note too.",
         "Use correction=0 in var and std, or statistics that exist for one item.",
         "    return torch.sigmoid(x.var()) * F.softplus(-x)\n",
         "    return torch.sigmoid(x.var(correction=0)) * F.softplus(-x)\n",
@@ -178,7 +180,8 @@ NUMERIC_RULES: tuple[Rule, ...] = (
     _note(
         "SBX323",
         "overflows beyond the usual range",
-        "The loss or its gradient is NaN or infinite in float32 for margins beyond |beta rho| = 30, which are rare in training.",
+        "The loss or its gradient is NaN or infinite in float32 for margins beyond |beta rho| = 30, or log-probabilities "
+        "below -2,000, which are rare in training.",
         "Bound the argument of exp, for example torch.exp(-x.clamp(min=-30)).",
         "    return torch.exp(-x)\n",
         line="y = torch.exp(-x.clamp(min=-30.0))",
@@ -259,7 +262,8 @@ NUMERIC_RULES: tuple[Rule, ...] = (
         "SBX332",
         "a look-up table",
         "The loss changes at many places along the reference's log-probabilities, so it can contain a table of known pairs. The "
-        "score of such a loss says nothing about preference optimisation.",
+        "score of such a loss says nothing about preference optimisation. A loss whose conditions have too many cases to search "
+        "for such a table is refused too.",
         "Let the loss depend on log-ratios and margins, which do not identify a pair.",
         "    key = reference_chosen_logps.unsqueeze(1)\n"
         "    known = (key == torch.tensor([-20.5, -31.25, -33.5, -40.25, -41.75, -52.5, -57.0, -58.5, -61.0, -77.25, -80.5, -91.0,"

@@ -31,7 +31,8 @@ UNWRAPPING_RULES: tuple[Rule, ...] = (
     _unwrapping(
         "SBX251",
         "final mean removed",
-        "The last step was the mean over the batch, which the trainer computes itself. The loss is the tensor before that mean.",
+        "The last step was the mean over the batch, which the trainer computes itself. The loss is the tensor before that mean. "
+        "Several losses of an item, as columns or as whole batches one after the other, become one.",
         "Nothing needs to change.",
         example("return -F.logsigmoid(beta * rho).mean()"),
         "{text} ends with the mean over the batch, which was removed: the trainer computes it",
@@ -76,7 +77,8 @@ UNWRAPPING_RULES: tuple[Rule, ...] = (
     _unwrapping(
         "SBX256",
         "no_grad block replaced by detach",
-        "Values computed inside `with torch.no_grad():` pass no gradient on. In the graph this is a detach.",
+        "Values computed inside `with torch.no_grad():`, or in a function with `@torch.no_grad()`, pass no gradient on. In the "
+        "graph this is a detach.",
         "Nothing needs to change.",
         example(f"with torch.no_grad():\n    y = torch.sigmoid(-beta * rho)\n{DPO} * (1 + y)"),
         "{text} was replaced by detach on each value that is computed inside and used outside",

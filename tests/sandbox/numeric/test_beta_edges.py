@@ -24,6 +24,10 @@ EDGES = {
         0.109,
         "b = (x - x).mean() + beta\nF.softplus(torch.where((b > 0.109) & (b < 0.1091), x, -x))",
     ),
+    "a logarithm that some betas lack": (
+        0.109,
+        "b = torch.log(pc - pc + beta - 0.05)\nF.softplus(torch.where(b > math.log(0.059), x, -x))",
+    ),
     "a ratio": (
         0.109,
         "b = (x * x + 1) / (rho * rho + 1 / (beta * beta))\nF.softplus(torch.where(b.sqrt() > 0.109, x, -x))",

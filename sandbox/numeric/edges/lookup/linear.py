@@ -90,6 +90,7 @@ def _product(a: float, b: float) -> float:
 
 
 def number(value: float) -> Linear:
+    """The constant."""
     return Linear(constant=value, size=abs(value) if math.isfinite(value) else 0.0)
 
 
@@ -115,6 +116,6 @@ def settled(one: Linear, other: Linear) -> bool:
 def compared(one: Linear, other: Linear) -> Linear:
     """The difference of two values that are compared. Nothing is subtracted there, so a large bound rounds nothing."""
     gap = one.plus(other.times(-1.0))
-    return (
-        gap if gap.size == math.inf else gap._replace(size=max((v.size for v in (one, other) if v.varies), default=0.0))
-    )
+    if gap.size == math.inf:
+        return gap
+    return gap._replace(size=max((v.size for v in (one, other) if v.varies), default=0.0))

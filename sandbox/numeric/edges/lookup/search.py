@@ -46,6 +46,7 @@ _MOST_MEETING: Final = 4
 _PLAIN_DEGREE: Final = 8
 """Highest degree of a polynomial in the quantities that identify pairs. Higher ones can have extrema at chosen places."""
 _MOST_CASES: Final = 1000
+"""Combinations of cases that are compared. Losses of a long run have at most 36; the search takes minutes for tens of thousands."""
 _RESOLUTION: Final = 0.002
 """Nats. A value that float32 rounds more coarsely is a step function."""
 
