@@ -68,8 +68,11 @@ def benchmark(tmp_path):
 
 
 def cells(rows, row, table=0, of=alpaca_eval):
-    found = of.tables(rows)[table]
-    return dict(zip(found.columns[1:], dict(found.rows)[row], strict=True))
+    return row_of(of.tables(rows)[table], row)
+
+
+def row_of(table, row):
+    return dict(zip(table.columns[1:], dict(table.rows)[row], strict=True))
 
 
 EQUAL = {"dpo": {1: writer(0.0, 300, 1)}}
@@ -119,9 +122,9 @@ def test_each_opponent_has_a_table_of_its_own_and_the_reference_meets_the_data(b
     assert (data.title, reference.title) == ("AlpacaEval 2.0 against gpt4", "AlpacaEval 2.0 against reference")
     assert [name for name, _ in data.rows] == ["reference", "dpo"]
     assert [name for name, _ in reference.rows] == ["dpo"]
-    assert cells(rows, "dpo", 1)["paper %"].value == 78.72
-    assert cells(rows, "reference")["paper %"].note == "not published"
-    assert cells(rows, "reference")["win rate %"].value < cells(rows, "dpo")["win rate %"].value
+    assert row_of(reference, "dpo")["paper %"].value == 78.72
+    assert row_of(data, "reference")["paper %"].note == "not published"
+    assert row_of(data, "reference")["win rate %"].value < row_of(data, "dpo")["win rate %"].value
 
 
 def test_seeds_of_one_loss_are_one_row_whose_error_covers_them(benchmark) -> None:
