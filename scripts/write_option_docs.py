@@ -12,6 +12,7 @@ from pydantic import BaseModel  # noqa: E402
 from pydantic_core import PydanticUndefined  # noqa: E402
 
 from evo.config import schema as config  # noqa: E402
+from evo.config.budget_settings import BudgetConfig  # noqa: E402
 from evo.config.prompt_settings import PromptConfig  # noqa: E402
 from evo.config.proposer_settings import LLMConfig, ProposerConfig  # noqa: E402
 from evo.config.study_settings import SimplifySettings, TuneSettings  # noqa: E402
@@ -48,7 +49,7 @@ PAGES: dict[str, Sections] = {
         "llm": LLMConfig,
         "proposers, each: the keys of llm, and": ProposerConfig,
         "prompt": PromptConfig,
-        "budget": config.BudgetConfig,
+        "budget": BudgetConfig,
         "search": config.SearchConfig,
         "search.tune": TuneSettings,
         "search.simplify": SimplifySettings,

@@ -11,7 +11,7 @@ from statistics import fmean
 
 from analysis.output.encode import one_line
 from analysis.wording import count, plus_minus
-from evo.config.schema import BudgetConfig
+from evo.config.budget_settings import BudgetConfig
 from evo.search.individuals import Individual, differences
 from evo.search.population import Population
 

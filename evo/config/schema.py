@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import copy
-import math
 import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from archive.disk.files import read_bounded
 from archive.errors import UnsafeFile
+from evo.config.budget_settings import BudgetConfig
 from evo.config.old_keys import given_twice, key_of_today, with_keys_of_today
 from evo.config.prompt_settings import PromptConfig
 from evo.config.proposer_settings import OPENAI, LLMConfig, ProposerConfig, unlike
@@ -36,71 +36,6 @@ class ConfigError(Exception):
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-Unlimited = Literal["unlimited"]
-
-
-def _amount(value: Any) -> Any:
-    """Validate a number of at least 0, `unlimited` or null, with one message for all other values."""
-    number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
-    if value is None or value == "unlimited" or number:
-        return value
-    raise ValueError("expected a number of at least 0, unlimited or null")
-
-
-def _whole(value: Any) -> Any:
-    if isinstance(value, float) and not value.is_integer():
-        raise ValueError("expected a whole number of at least 0, unlimited or null")
-    return _amount(value)
-
-
-AMOUNTS = ("proposals", "evaluations", "seconds", "tokens", "usd")
-"""Keys of the budget that limit an amount. The others are rules that end the search."""
-_NONE = (None, "unlimited")
-
-
-class BudgetConfig(_Frozen):
-    """Limits of a campaign. It stops cleanly at the first limit that is reached; null means no limit."""
-
-    proposals: int | None = Field(48, ge=0, description="proposals whose request was answered, whatever the answer")
-    evaluations: int | None = Field(
-        None, ge=0, description="trainings, each of one candidate at one rung with one seed"
-    )
-    seconds: float | None = Field(
-        None, gt=0, description="running time of the campaign, summed over all resumes, seconds"
-    )
-    tokens: Annotated[int | Unlimited | None, BeforeValidator(_whole)] = Field(
-        None,
-        description="prompt and reply tokens of proposer and judges; calls in progress count with their maximum; a paid endpoint "
-        "needs this or usd; unlimited: explicitly no limit",
-    )
-    usd: Annotated[float | Unlimited | None, BeforeValidator(_amount)] = Field(
-        None,
-        description="cost of proposer and judges, USD; calls in progress count with their maximum; needs their prices; unlimited: "
-        "explicitly no limit",
-    )
-    target: float | None = Field(
-        None,
-        allow_inf_nan=False,
-        description="difference to the baseline, in units of the fitness: the search ends when a proposal's mean paired difference "
-        "at the highest search rung is at least this after one standard error is subtracted; the final follows",
-    )
-    patience: int | None = Field(
-        None,
-        ge=1,
-        description="the search ends when this many proposals in a row brought no new best; the final follows",
-    )
-
-    @property
-    def bounds_spending(self) -> bool:
-        """Whether the user has set a limit of spending, or has explicitly set none."""
-        return self.tokens is not None or self.usd is not None
-
-    @property
-    def limits(self) -> dict[str, float]:
-        """The limits of amounts that are numbers, by name."""
-        return {name: value for name, value in self.model_dump().items() if name in AMOUNTS and value not in _NONE}
 
 
 class SearchConfig(_Frozen):
@@ -131,8 +66,8 @@ class SearchConfig(_Frozen):
     )
     bandit: bool = Field(
         True,
-        description="whether operators, proposers and temperatures whose proposals did well are chosen more often; false: fixed "
-        "weights",
+        description="whether operators, proposers, temperatures and kinds of changes whose proposals did well are chosen more "
+        "often; false: fixed weights",
     )
     thompson: bool = Field(
         True,
@@ -143,6 +78,11 @@ class SearchConfig(_Frozen):
         True,
         description="whether a fitness is shrunk towards the mean of the population according to its standard error before parents "
         "are chosen; false: fitness as measured",
+    )
+    reversals: bool = Field(
+        True,
+        description="whether the opposite of a weight per item is tried at once after a loss with that weight scored clearly lower "
+        "than the baseline; built-in proposer only",
     )
     tune: TuneSettings = TuneSettings()
     simplify: SimplifySettings = SimplifySettings()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from evo.config.schema import BudgetConfig
+from evo.config.budget_settings import BudgetConfig
 
 
 @dataclass(frozen=True, slots=True)

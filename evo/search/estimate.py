@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import fmean, median
 
-from evo.config.schema import BudgetConfig
+from evo.config.budget_settings import BudgetConfig
 from evo.search.budget import Spent
 from evo.search.ledger import RECENT, Ledger
 from fitness.schedule.planned import plan

@@ -10,8 +10,9 @@ from analysis.output.encode import one_line
 from analysis.wording import count, duration
 from archive.records import Operator, Role
 from evo.campaign.backlog import GivenLoss
+from evo.config.budget_settings import AMOUNTS
 from evo.config.rundir import RunDirError
-from evo.config.schema import AMOUNTS, Config
+from evo.config.schema import Config
 from evo.proposing.briefing import prompt_of
 from evo.proposing.context import Context
 from evo.proposing.prompting import MAX_CHAT, MAX_CODE_SHOWN, Templates

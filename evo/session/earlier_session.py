@@ -21,10 +21,11 @@ from archive.disk.files import there
 from archive.query import Reader
 from archive.records import EventKind
 from evo.campaign.stop_rules import stop_of
+from evo.config.budget_settings import AMOUNTS, BudgetConfig
 from evo.config.old_keys import with_keys_of_today
 from evo.config.proposer_settings import BUILTIN, OPENAI, ProposerConfig
 from evo.config.rundir import RunDir, RunDirError, differences, identity
-from evo.config.schema import AMOUNTS, BudgetConfig, Config
+from evo.config.schema import Config
 from evo.search.population import Population
 from fitness.task.protocol import TaskInfo
 

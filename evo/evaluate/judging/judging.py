@@ -20,7 +20,7 @@ from archive.records import EventKind
 from archive.spending import TO_JUDGE
 from archive.store import Archive
 from evo.campaign.training import TaskUnusable, recorded
-from evo.config.schema import BudgetConfig
+from evo.config.budget_settings import BudgetConfig
 from evo.evaluate.judging.requests import Request
 from evo.evaluate.settings import JudgeOptions
 from evo.search.budget import Cost, Spent, exceeded_limit

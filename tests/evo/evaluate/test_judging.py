@@ -15,7 +15,7 @@ from archive.judgements import AnswerRow, PolicyRow
 from archive.query import Reader
 from archive.records import RunRow
 from archive.store import Archive
-from evo.config.schema import BudgetConfig
+from evo.config.budget_settings import BudgetConfig
 from evo.evaluate.answers import Answers, Wanted, wanted_of
 from evo.evaluate.judging.judging import ENOUGH, Judging, JudgingStopped, Purse, settle_open_requests
 from evo.evaluate.judging.requests import Request, requests_of, worst_cost

@@ -12,7 +12,7 @@ from archive.judgements import AnswerRow
 from archive.query import Reader
 from archive.records import EventKind, RunRow
 from archive.store import Archive
-from evo.config.schema import BudgetConfig
+from evo.config.budget_settings import BudgetConfig
 from evo.evaluate.answers import Answers, wanted_of
 from evo.evaluate.judging.judging import Judging, JudgingStopped, Purse, prompt_hashes
 from evo.evaluate.judging.requests import requests_of

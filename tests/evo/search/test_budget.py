@@ -12,7 +12,8 @@ from archive.store import Archive
 from evo.baselines.trainings import JudgeBudget
 from evo.campaign.backlog import open_steps
 from evo.campaign.training import TaskUnusable
-from evo.config.schema import BudgetConfig, parse_config
+from evo.config.budget_settings import BudgetConfig
+from evo.config.schema import parse_config
 from evo.search.budget import NO_COST, Cost, Spent, exceeded_limit
 from evo.search.budget_split import budget_forecast
 from evo.search.ledger import LONGEST_PROMPT, Ledger

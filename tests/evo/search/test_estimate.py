@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from evo.config.schema import BudgetConfig, Config
+from evo.config.budget_settings import BudgetConfig
+from evo.config.schema import Config
 from evo.search.budget import Spent
 from evo.search.estimate import Pace, Workload, proposals_left, remaining_work, requests_at_once, seconds, whole_run
 from evo.search.ledger import Ledger
