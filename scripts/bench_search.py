@@ -53,7 +53,7 @@ from task_settings import add_option, options_of
 from evo.config.schema import SearchConfig
 from fitness.task import task_info
 
-PARTS = ("grid", "elites", "use_penalty", "bandit", "thompson", "shrinkage")
+PARTS = ("grid", "elites", "use_penalty", "reversals", "bandit", "thompson", "shrinkage")
 """Parts of selection with a key of their own, which is switched over."""
 
 STUDIES = ("tune", "simplify")

@@ -53,10 +53,12 @@ class History:
             self.archive.last_event(),
         )  # fmt: skip
 
-    def replied(self, step: int, operator: str = "explore", parents: Sequence[int] = (), **more: Any) -> int:
+    def replied(
+        self, step: int, operator: str = "explore", parents: Sequence[int] = (), *, reply: str = "", **more: Any
+    ) -> int:
         """A request with a reply that was not used yet."""
         proposal = self.asked(step, operator, parents, **more)
-        self.archive.receive_proposal(proposal, f"the reply of step {step}", 10, 5, 0.25, 1.0)
+        self.archive.receive_proposal(proposal, reply or f"the reply of step {step}", 10, 5, 0.25, 1.0)
         return proposal
 
     def bred(self, step: int, operator: str = "explore", parents: Sequence[int] = (), **more: Any) -> int:

@@ -11,6 +11,7 @@ from analysis.output.encode import one_line
 from analysis.wording import count, duration
 from evo.campaign.loop import Phase
 from evo.display.watch import Watch, age
+from evo.search.population import Population
 from sandbox.verdicts.terminal import written_in
 
 REQUESTS = 4
@@ -58,8 +59,20 @@ def _figures(watch: Watch) -> list[tuple[str, str]]:
         ("time", _time(watch)),
         ("proposals", _proposals(watch)),
         ("trainings", _trainings(watch)),
-        ("best", one_line(campaign.population.best_so_far(), 100)),
+        ("best", one_line(best_so_far(campaign.population), 100)),
     ]
+
+
+def best_so_far(population: Population) -> str:
+    """The best proposal as text, with its difference to the baseline and the standard error of the difference."""
+    best, baseline = population.best(), population.baseline
+    advantage = population.advantage(best) if best else None
+    if best is None or baseline is None or advantage is None:
+        return "none yet"
+    difference, seeds = advantage
+    noise = population.noise_of_differences.pooled
+    error = f" ± {noise.error(seeds):.3f}" if noise is not None else ", error unknown"
+    return f"{best.name} ({difference:+.3f}{error} to {baseline.name}, {seeds} seed{'s' * (seeds > 1)})"
 
 
 def _time(watch: Watch) -> str:

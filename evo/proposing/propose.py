@@ -25,6 +25,7 @@ from evo.proposing.prompting import BUILT_IN, EVERYTHING, Switches, Templates
 from evo.proposing.reply.reply import ParseFailure, ReplyFormat, parse_reply
 from evo.proposing.request import Request
 from evo.proposing.studies.study import STUDY
+from evo.search.individuals import CHANGE
 from evo.search.operators import OPERATORS
 from evo.search.rng import derive, stream
 from fitness.chat.costs import Prices
@@ -186,8 +187,10 @@ class BuiltinProposer:
         ]
         rules = [f.rule for p in request.parents for f in refusing(p.findings)]
         rng = stream(request.seed, "breed", request.step)
-        made = genetic.propose(rng, request.contract, request.operator, parents, rules)
-        text = json.dumps({"name": made.name, "thought": made.thought, "graph": made.graph.to_json()})
+        hints = genetic.Hints(rules, request.favoured)
+        made = genetic.propose(rng, request.contract, request.operator, parents, hints)
+        told = {"name": made.name, "thought": made.thought, CHANGE: made.change}
+        text = json.dumps({**told, "graph": made.graph.to_json()})
         return Reply(text, "", 0, 0, 0.0, 0.0)
 
     async def __aenter__(self) -> Self:

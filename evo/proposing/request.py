@@ -14,22 +14,21 @@ from archive.records import SUMMARISE, EvaluationRow, FindingRow, Operator, Prop
 from evo.config.proposer_settings import BUILTIN, ProposerConfig
 from evo.config.schema import Config
 from evo.proposing.context import NOTHING, Context, context_of
+from evo.proposing.genetic import KINDS
 from evo.proposing.genetic.proposal import Child
 from evo.proposing.reply.reply import ParsedReply
+from evo.proposing.reversal import due_reversal, tried_from
 from evo.proposing.studies.choice import due_study
 from evo.search.individuals import Individual, Score
 from evo.search.operators import BY_NAME, CHAT, SAMPLE, role_of
 from evo.search.population import Population
 from evo.search.rng import stream
-from evo.search.selection.bandit import available
+from evo.search.selection.bandit import available, change_weights, rewards
 from evo.search.selection.grid import gap
 from evo.search.selection.members import OWN_CODE, ProposerArm, SelectionSettings
 from evo.search.selection.select import Choice, choose
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.printers import to_python
-
-MOST_CHILDREN = 32
-"""Maximum number of the latest children of a parent that the built-in proposer looks at."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +98,8 @@ class Request:
     """What the prompt tells of the run. Empty where no prompt is rendered."""
     unavailable: tuple[str, ...] = ()
     """Names of the proposers that could not be asked when this one was chosen. Recorded, since a replay needs them."""
+    favoured: Mapping[str, float] = field(default_factory=dict)
+    """Factor on the probability of each kind of change; for the built-in proposer, and empty for others."""
     standing: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Reward estimate and share of each proposer, by name; recorded for the report. Empty with one proposer."""
 
@@ -126,7 +127,8 @@ def request_for(
         choice = _summary(rng, settings, unavailable)
     elif config.search.mode == "population":
         studied = due_study(population, step, settings, past)
-        choice = studied or choose(population.members, rng, step, settings, unavailable)
+        turned = due_reversal(population, step, settings, past)
+        choice = studied or turned or choose(population.members, rng, step, settings, unavailable)
     elif chat:
         choice = _next_turn(population, rng, settings, unavailable)
     else:
@@ -140,9 +142,13 @@ def request_for(
         shown = (*choice.parents, *known)
         context = context_of(population, settings, choice.operator, choice.parents, shown, past)
 
+    bred_here = config.search.mode == "population" and choice.proposer == BUILTIN
+
     def bred(parent: Parent) -> Parent:
-        refines = role is Role.REFINED and choice.proposer == BUILTIN
-        return _with_children(population, parent, past) if refines else parent
+        if role is not Role.REFINED or not bred_here:
+            return parent
+        tried = tried_from(population, parent.id, past)
+        return replace(parent, is_lower=tried.is_lower, children=tried.children)
 
     return Request(
         step=step,
@@ -163,8 +169,14 @@ def request_for(
         seen_event=population.seen,
         context=context,
         unavailable=tuple(sorted(unavailable)),
+        favoured=_favoured(population, settings) if bred_here else {},
         standing=choice.standing,
     )
+
+
+def _favoured(population: Population, settings: SelectionSettings) -> dict[str, float]:
+    """What the built-in proposer's changes gained so far, as factors on their probabilities."""
+    return change_weights(rewards(population.members, settings), KINDS, settings)
 
 
 def summarises(config: Config, step: int) -> bool:
@@ -193,6 +205,7 @@ def selection_settings(config: Config) -> SelectionSettings:
         bandit=search.bandit,
         thompson=search.thompson,
         shrinkage=search.shrinkage,
+        reversals=search.reversals,
     )
 
 
@@ -255,23 +268,6 @@ def _parent(population: Population, id: int, role: Role, past: Reader) -> Parent
         findings=recorded.findings,
         failures=tuple(e for e in past.evaluations(id) if e.reason) if individual.failed else (),
     )
-
-
-def _with_children(population: Population, parent: Parent, past: Reader) -> Parent:
-    """The parent with its latest children that were scored on its seeds."""
-    individual, baseline, children = population.individuals[parent.id], population.baseline, []
-    for child in population.children([parent.id])[:MOST_CHILDREN]:
-        is_lower = _is_lower(population, child, individual) if child.trainable else None
-        if is_lower is not None:
-            children.append(Child(population.losses.graph(child.id, past), child.name, is_lower))
-    is_lower = baseline is not None and _is_lower(population, individual, baseline) is True
-    return replace(parent, is_lower=is_lower, children=tuple(children))
-
-
-def _is_lower(population: Population, individual: Individual, other: Individual) -> bool | None:
-    """Whether it scored lower than the other by more than a standard error, as far as that is known; None without a common seed."""
-    noise, lead = population.noise_of_differences.pooled, population.lead(other, individual)
-    return None if lead is None else lead[0] > (noise.error(lead[1]) if noise is not None else 0.0)
 
 
 def _turns(population: Population, past: Reader) -> Iterator[Turn]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,11 +12,15 @@ from typing import Any, Self
 from analysis import stats
 from analysis.recorded import graph_of, verdict_on
 from archive.query import Reader
-from archive.records import CandidateRow, FindingRow, Origin
+from archive.records import CandidateRow, FindingRow, Origin, ProposalRow
+from evo.config.proposer_settings import BUILTIN
 from fitness.schedule.ladder import RaceEntry, Tuned
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.printers import Formula, to_formula
 from sandbox.verdicts.verdict import VerdictStatus
+
+CHANGE = "change"
+"""Key of the kind of change in the replies of the built-in proposer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,8 @@ class Individual:
     parents: tuple[int, ...]
     answered: int = 0
     """Number of answered proposals when it was recorded, its own included."""
+    change: str = ""
+    """Kind of the change that made it; empty unless the built-in proposer told it."""
     status: VerdictStatus | None = None
     duplicate_of: int | None = None
     descriptors: Mapping[str, Any] = field(default_factory=dict)
@@ -140,6 +147,23 @@ def differences(individual: Individual, other: Individual, rung: str) -> list[fl
     """Paired differences, individual minus other, on the search seeds that both were scored on at a rung."""
     theirs = other.searched.get(rung, {})
     return [own - theirs[seed] for seed, own in individual.searched.get(rung, {}).items() if seed in theirs]
+
+
+def first_difference(individual: Individual, other: Individual | None, rung: str, seed: int) -> float | None:
+    """The difference individual minus other on a search seed at a rung; None unless both were scored there."""
+    own = individual.searched.get(rung, {}).get(seed)
+    theirs = None if other is None else other.searched.get(rung, {}).get(seed)
+    return None if own is None or theirs is None else own - theirs
+
+
+def change_of(proposal: ProposalRow) -> str:
+    """The kind of change that the built-in proposer recorded with its reply; empty if there is none."""
+    if proposal.proposer != BUILTIN or proposal.reply is None:
+        return ""
+    try:
+        return str(json.loads(proposal.reply)[CHANGE])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
 
 
 class Losses:

@@ -23,7 +23,7 @@ from archive.records import BY_PEOPLE, PERSON, SUMMARISE, EventKind, EventRow, R
 from archive.spending import ends_step
 from evo.config.schema import Config
 from evo.search.budget import Spent
-from evo.search.individuals import Individual, Losses, Score, Tally, differences
+from evo.search.individuals import Individual, Losses, Score, Tally, change_of, differences, first_difference
 from evo.search.ledger import Ledger
 from evo.search.operators import STUDIES, role_of
 from evo.search.rng import derive
@@ -180,17 +180,6 @@ class Population:
                 return max(rated, key=lambda pair: (pair[0], -pair[1].id))[1]
         return None
 
-    def best_so_far(self) -> str:
-        """The best proposal as text, with its difference to the baseline and the standard error of the difference."""
-        best, baseline = self.best(), self.baseline
-        advantage = self.advantage(best) if best else None
-        if best is None or baseline is None or advantage is None:
-            return "none yet"
-        difference, seeds = advantage
-        noise = self.noise_of_differences.pooled
-        error = f" ± {noise.error(seeds):.3f}" if noise is not None else ", error unknown"
-        return f"{best.name} ({difference:+.3f}{error} to {baseline.name}, {seeds} seed{'s' * (seeds > 1)})"
-
     def tally(self) -> Tally:
         """Number of proposals by outcome so far."""
         return self._tally
@@ -249,16 +238,19 @@ class Population:
         assert event.candidate_id is not None
         row = reader.candidate(event.candidate_id)
         operator: str | None = None
-        island, arm, proposer = len(self.individuals) % self.config.search.islands, "", ""
+        island, arm, proposer, change = len(self.individuals) % self.config.search.islands, "", "", ""
         if row.proposal_id is not None:
             proposal = reader.proposal(row.proposal_id)
             island = island_of(proposal)
             if proposal.proposer != PERSON:  # else it belongs to no arm, and like a seed loss to all islands
                 operator, proposer = proposal.operator, proposal.proposer
                 arm = arm_name(proposer, proposal.temperature or 0.0)
+                change = change_of(proposal)
         parents = tuple(p.parent for p in reader.parents(row.id))
         answered = self.spent(0.0).proposals
-        individual = Individual(row.id, row.name, row.origin, operator, island, arm, proposer, parents, answered)
+        individual = Individual(
+            row.id, row.name, row.origin, operator, island, arm, proposer, parents, answered, change
+        )
         self.individuals[row.id] = individual
         if individual.is_seed_loss:
             self.recorded_seed_losses.append(individual)
@@ -316,7 +308,7 @@ class Population:
         self.members.set_noise(None if noise is None else noise.deviation)
         for other in changed:
             fitness, seeds = self._fitness(other)
-            self.members.rate(other.id, other.trainable and not other.failed, fitness, seeds)
+            self.members.rate(other.id, other.trainable and not other.failed, fitness, seeds, self._first(other))
 
     def _searched(self, individual: Individual, rung: str, seed: int, fitness: float) -> None:
         """Take in a score that selection may use."""
@@ -335,6 +327,10 @@ class Population:
     def _fitness(self, individual: Individual) -> tuple[float | None, int]:
         """The fitness by which a candidate is selected, and the number of its seeds; None and 0 if unknown or failed."""
         return (None if individual.failed else self.advantage(individual)) or (None, 0)
+
+    def _first(self, individual: Individual) -> float | None:
+        """The difference to the baseline in the first training of both: at the cheapest rung, with the first seed."""
+        return first_difference(individual, self.baseline, self.rungs[0], self.seeds.search[0])
 
     def _count(self, individual: Individual, before: Tally) -> None:
         """Update the numbers of proposals by outcome."""
@@ -377,6 +373,8 @@ class Population:
             usable=individual.trainable and not individual.failed,
             fitness=fitness,
             standard_error=noise.error(seeds) if seeds and noise is not None else None,
+            first=self._first(individual),
+            change=individual.change,
             descriptors=individual.descriptors,
             rules=individual.rules,
             uses=self._uses[individual.id],

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from random import Random
 
 from evo.proposing.genetic.builder import Builder, Value, log_uniform, rounded, uniform
 from evo.proposing.genetic.explore import explore
 from evo.proposing.genetic.grammars.grammar import grammar_of
-from evo.proposing.genetic.proposal import GeneticProposal, Parent, named, stem
-from evo.proposing.genetic.refine import LARGE, constant_at, is_weight, simplified, tunable_uses
+from evo.proposing.genetic.proposal import NO_HINTS, GeneticProposal, Hints, Parent, named, stem
+from evo.proposing.genetic.refine import LARGE, constant_at, tunable_uses
 from evo.proposing.genetic.shapes import batch_statistic
+from evo.proposing.genetic.simplification import is_weight, simplified
 from evo.proposing.genetic.structure import Anatomy, Use, edited
 from sandbox.graph.loss_graph import LossGraph, VerifiedGraph
 from sandbox.graph.nodes import GraphError
@@ -20,7 +21,7 @@ Crossing = Callable[[Random, VerifiedGraph, VerifiedGraph], tuple[VerifiedGraph,
 """From two graphs to one, what was done in words with its numbers (of {a} and {b}), and a tag for the name."""
 
 
-def combine(rng: Random, contract: str, parents: Sequence[Parent], rules: Collection[str] = ()) -> GeneticProposal:
+def combine(rng: Random, contract: str, parents: Sequence[Parent], hints: Hints = NO_HINTS) -> GeneticProposal:
     """A loss made from two of `parents`, or, if all are equal, from one parent and a new loss of the grammar.
 
     They are mixed by a constant or a gate, or one gets a term of the other, or, if they have one form, constants between both.
@@ -30,7 +31,7 @@ def combine(rng: Random, contract: str, parents: Sequence[Parent], rules: Collec
     if not parents:
         raise ValueError("combine needs at least one parent, got none")
     first, second = (_trimmed(rng, p) for p in _pair(rng, parents))
-    for crossing in _order(rng):
+    for kind, crossing in _order(rng, hints):
         try:
             graph, words, tag = crossing(rng, first.graph, second.graph)
         except GraphError:
@@ -38,7 +39,7 @@ def combine(rng: Random, contract: str, parents: Sequence[Parent], rules: Collec
         if graph.nodes in (first.graph.nodes, second.graph.nodes) or not Anatomy(graph).pulled:
             continue
         name = named(_joint_stem(first.name, second.name), tag)
-        return GeneticProposal(graph, name, f"{words.format(a=first.name, b=second.name)}.")
+        return GeneticProposal(graph, name, f"{words.format(a=first.name, b=second.name)}.", kind)
     raise ValueError("the parents cannot be combined: together they exceed the largest graph that is allowed")
 
 
@@ -61,8 +62,9 @@ def _joint_stem(first: str, second: str) -> str:
     return "_".join(dict.fromkeys(words))
 
 
-def _order(rng: Random) -> list[Crossing]:
-    return [c for _, c in sorted(_CROSSINGS, key=lambda entry: rng.random() ** (1.0 / entry[0]), reverse=True)]
+def _order(rng: Random, hints: Hints) -> list[tuple[str, Crossing]]:
+    chances = [(rng.random() ** (1.0 / (weight * hints.factor(kind))), kind, c) for weight, kind, c in _CROSSINGS]
+    return [(kind, crossing) for _, kind, crossing in sorted(chances, key=lambda entry: -entry[0])]
 
 
 def _both(first: VerifiedGraph, second: VerifiedGraph) -> tuple[Builder, Value, Value]:
@@ -152,10 +154,12 @@ def _terms(graph: VerifiedGraph) -> Iterator[int]:
             open_nodes += [a for a in sides if not is_weight(anatomy, a)]
 
 
-_CROSSINGS: tuple[tuple[float, Crossing], ...] = (
-    (8.0, _interpolated),
-    (2.0, _lent),
-    (2.5, _constant),
-    (1.2, _gated),
-    (0.8, _adaptive),
+_CROSSINGS: tuple[tuple[float, str, Crossing], ...] = (
+    (8.0, "between", _interpolated),
+    (2.0, "lent", _lent),
+    (2.5, "mixture", _constant),
+    (1.2, "gate", _gated),
+    (0.8, "batch_gate", _adaptive),
 )
+
+KINDS = tuple(kind for _, kind, _ in _CROSSINGS)

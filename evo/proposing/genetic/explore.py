@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from random import Random
 
 from evo.proposing.genetic.builder import Builder, Value
 from evo.proposing.genetic.grammars.grammar import Grammar, grammar_of
-from evo.proposing.genetic.proposal import GeneticProposal, Parent, named
+from evo.proposing.genetic.proposal import NO_HINTS, GeneticProposal, Hints, Parent, named
 from evo.proposing.genetic.shapes import SHAPES, Piece, blend, choose
 from sandbox.graph.loss_graph import VerifiedGraph
 
@@ -20,7 +20,7 @@ _TERM = 0.25
 """How often a grown loss is not a function of x alone, mixes two shapes, weighs its items, has an extra term."""
 
 
-def explore(rng: Random, contract: str, parents: Sequence[Parent] = (), rules: Collection[str] = ()) -> GeneticProposal:
+def explore(rng: Random, contract: str, parents: Sequence[Parent] = (), hints: Hints = NO_HINTS) -> GeneticProposal:
     """A loss generated from the grammar of `contract`, with other operations than any of `parents` if possible.
 
     Raises ValueError for a contract without a grammar.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from random import Random
+from types import MappingProxyType
 from typing import Protocol
 
 from sandbox.graph.loss_graph import VerifiedGraph
@@ -21,7 +22,7 @@ class Child:
     graph: VerifiedGraph
     name: str
     is_lower: bool
-    """Whether it scored lower than the parent, by more than a standard error where that is known."""
+    """Whether it was refined from the parent and scored lower, by more than a standard error where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +43,34 @@ class GeneticProposal:
     graph: VerifiedGraph
     name: str
     thought: str
+    change: str = ""
+    """The kind of change, one of `KINDS`; empty for a new loss and a repair."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What the run knows that the operators can use."""
+
+    rules: Collection[str] = ()
+    """Codes of the findings that refused the parents."""
+    favoured: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    """By kind of change, a factor on its probability, larger for kinds that made good losses; missing: 1."""
+
+    def factor(self, kind: str) -> float:
+        """The factor on the probability of a kind of change."""
+        return self.favoured.get(kind, 1.0)
+
+
+NO_HINTS = Hints()
 
 
 class Genetic(Protocol):
     """Function of the built-in proposer for an operator: a pure function of the generator's state and its arguments.
 
-    `parents` is not empty, except for operators that need none. `rules`: codes of the findings that refused the parents.
+    `parents` is not empty, except for operators that need none.
     """
 
-    def __call__(
-        self, rng: Random, contract: str, parents: Sequence[Parent], rules: Collection[str]
-    ) -> GeneticProposal: ...
+    def __call__(self, rng: Random, contract: str, parents: Sequence[Parent], hints: Hints) -> GeneticProposal: ...
 
 
 def stem(name: str) -> str:

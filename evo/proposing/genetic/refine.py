@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from random import Random
 
 from evo.proposing.genetic.builder import Builder, Value, log_uniform, rounded, uniform
 from evo.proposing.genetic.explore import explore
 from evo.proposing.genetic.grammars.grammar import grammar_of
-from evo.proposing.genetic.proposal import GeneticProposal, Parent, named, stem
-from evo.proposing.genetic.structure import (
-    Anatomy,
-    Use,
-    edited,
-    exchanged,
-    replaced_by_operand,
-    size_with_operand,
-    with_inputs,
-)
-from evo.proposing.genetic.turn import GATES, opposite, turned
+from evo.proposing.genetic.proposal import NO_HINTS, GeneticProposal, Hints, Parent, named, stem
+from evo.proposing.genetic.simplification import Change, Mutation, attempt, is_gate, simplified, simplify
+from evo.proposing.genetic.structure import Anatomy, Use, edited, exchanged, with_inputs
+from evo.proposing.genetic.turn import opposite, turned
 from sandbox.graph.loss_graph import VerifiedGraph, verify
-from sandbox.graph.nodes import GraphError, Node
 from sandbox.graph.operations import OPERATIONS, relatives
 
-Change = tuple[VerifiedGraph, str, str]
-"""The changed graph, what was done in words with its numbers, and a tag for the name."""
-Mutation = Callable[[Random, VerifiedGraph], Change | None]
-
-_OPPOSITE = 0.9
-"""How often the opposite of a weight that did harm is tried, where there is one."""
+WEIGHT = "weight"
+"""The kind of change that gives a loss a weight per item."""
 
 LARGE = 90
 """Number of operations above which a loss is simplified first; published losses have 5 to 35. A lower limit makes a search cheaper,
@@ -41,39 +29,32 @@ _RELATIVES = relatives(OPERATIONS)
 """Groups of operations that can replace each other."""
 
 
-def refine(rng: Random, contract: str, parents: Sequence[Parent], rules: Collection[str] = ()) -> GeneticProposal:
+def refine(rng: Random, contract: str, parents: Sequence[Parent], hints: Hints = NO_HINTS) -> GeneticProposal:
     """The first of `parents` with one change: a number, an operation, a temperature, a margin, a smoothing, a small extra term, a
-    weight per item, or where its gradient stops. If a weight made an earlier child worse, perhaps the opposite weight. If no change
+    weight per item, or where its gradient stops. If a weight made an earlier child worse, the opposite weight. If no change
     applies, a new loss."""
     parent = parents[0]
-    if rng.random() < _OPPOSITE and (proposal := opposite(rng, parent)):
+    if proposal := opposite(rng, parent):
         return proposal
-    first = [_simplify] if parent.graph.operations > LARGE else []
-    for mutation in first + _order(rng, contract):
-        change = _attempt(mutation, rng, parent.graph)
+    whole = simplified(rng, parent.graph, LARGE)
+    done = f"simplified it to {whole.operations} operations and " if whole is not parent.graph else ""
+    for kind, mutation in _order(rng, contract, hints):
+        change = attempt(mutation, rng, whole)
         if change is not None:
             graph, words, tag = change
-            return GeneticProposal(graph, named(stem(parent.name), tag), f"From {parent.name}: {words}.")
+            return GeneticProposal(graph, named(stem(parent.name), tag), f"From {parent.name}: {done}{words}.", kind)
     # A grammar without terms and weights offers no change of a loss without constants.
     return explore(rng, contract, parents)
 
 
-def _order(rng: Random, contract: str) -> list[Mutation]:
+def _order(rng: Random, contract: str, hints: Hints) -> list[tuple[str, Mutation]]:
     """All mutations in random order: a weighted draw without replacement."""
-    more: dict[Mutation, float] = {_weight: grammar_of(contract).weighing}
-    chances = {mutation: rng.random() ** (1.0 / (weight * more.get(mutation, 1.0))) for weight, mutation in _MUTATIONS}
-    return sorted(chances, key=lambda mutation: -chances[mutation])
-
-
-def _attempt(mutation: Mutation, rng: Random, graph: VerifiedGraph) -> Change | None:
-    """The result of `mutation`; None if it does not apply, changes nothing or removes the gradient."""
-    try:
-        change = mutation(rng, graph)
-    except GraphError:
-        return None
-    if change is None or change[0].nodes == graph.nodes or not Anatomy(change[0]).pulled >= Anatomy(graph).pulled:
-        return None
-    return change
+    more = {WEIGHT: grammar_of(contract).weighing}
+    chances = [
+        (rng.random() ** (1.0 / (weight * more.get(kind, 1.0) * hints.factor(kind))), kind, mutation)
+        for weight, kind, mutation in _MUTATIONS
+    ]
+    return [(kind, mutation) for _, kind, mutation in sorted(chances, key=lambda entry: -entry[0])]
 
 
 def _constant(rng: Random, graph: VerifiedGraph) -> Change | None:
@@ -309,91 +290,28 @@ def _gradient(rng: Random, graph: VerifiedGraph) -> Change | None:
         for i, node in enumerate(graph.nodes)
         if node.op == "mul"
         for k, a in enumerate(node.args)
-        if _is_gate(anatomy, a)
+        if is_gate(anatomy, a)
     ]
     if not uses:
         return None
     return edited(graph, {rng.choice(uses): Value.detach}), "stopped the gradient of a gate", "stopped"
 
 
-def _simplify(rng: Random, graph: VerifiedGraph) -> Change | None:
-    """Drop one side of a sum, a mixture or a choice. This limits the growth of losses."""
-    found, sides, pulled = [], _sides(graph), Anatomy(graph).pulled
-    for use in rng.sample(sides, min(len(sides), 8)):
-        operations, still = size_with_operand(graph, use)
-        if operations < graph.operations and still >= pulled:
-            found.append((use, graph.operations - operations))
-    if not found:
-        return None
-    use = rng.choices([use for use, _ in found], [saved for _, saved in found])[0]
-    change = replaced_by_operand(graph, use)
-    words = f"kept one operand of its {graph.nodes[use.node].op} ({graph.operations} to {change.operations} operations)"
-    return verify(change), words, "simpler"
-
-
-def _sides(graph: VerifiedGraph) -> list[Use]:
-    """Operands that could stand for the whole of the operation that reads them: those that read the same inputs. A term that does
-    not see the labels, for example, does not train a model alone."""
-    anatomy, whole = Anatomy(graph), graph.types[graph.output]
-    return [
-        Use(i, k)
-        for i, node in enumerate(graph.nodes)
-        if node.op in ("add", "maximum", "minimum", "logaddexp", "where", "mul")
-        and graph.types[i] == whole
-        and i not in anatomy.margins
-        for k, a in enumerate(node.args)
-        if graph.types[a] == whole and a not in anatomy.margins and anatomy.reads[a] == anatomy.reads[i]
-        if _may_stay(anatomy, node, k)
-    ]
-
-
-def _may_stay(anatomy: Anatomy, node: Node, position: int) -> bool:
-    """Whether an operand is a loss of its own. Of a product, only a weight may go: a weight alone may push the wrong way. Of a sum,
-    only the smaller side may go, which is often a term that does not train a model alone."""
-    own, other = node.args[position], node.args[1 - position]
-    if node.op == "mul":
-        return is_weight(anatomy, other)
-    return node.op != "add" or anatomy.sizes[own] >= anatomy.sizes[other]
-
-
-def simplified(rng: Random, graph: VerifiedGraph, most: int) -> VerifiedGraph:
-    """`graph` with sides dropped until it takes at most `most` operations, as far as that goes."""
-    while graph.operations > most:
-        change = _attempt(_simplify, rng, graph)
-        if change is None:
-            break
-        graph = change[0]
-    return graph
-
-
-def is_weight(anatomy: Anatomy, index: int) -> bool:
-    """Whether it is a factor without a gradient, or a gate."""
-    steady = anatomy.graph.nodes[index].op == "detach" or not anatomy.learns[index]
-    return steady or _is_gate(anatomy, index)
-
-
-def _is_gate(anatomy: Anatomy, index: int) -> bool:
-    """A sigmoid or 1 less one: a weight rather than the loss itself."""
-    nodes = anatomy.graph.nodes
-    node = nodes[index]
-    if node.op == "sub" and nodes[node.args[0]].op == "const":
-        node = nodes[node.args[1]]
-    return node.op in GATES
-
-
-_MUTATIONS: tuple[tuple[float, Mutation], ...] = (
-    (2.0, _constant),
-    (1.0, _attribute),
-    (1.0, _relative),
-    (2.5, _temperature),
-    (1.5, _shift),
-    (0.6, _squash),
-    (0.3, _centre),
-    (2.5, _margin),
-    (2.0, _smooth),
-    (2.5, _term),
-    (1.2, _weight),
-    (0.8, _turn),
-    (0.4, _gradient),
-    (0.5, _simplify),
+_MUTATIONS: tuple[tuple[float, str, Mutation], ...] = (
+    (2.0, "constant", _constant),
+    (1.0, "attribute", _attribute),
+    (1.0, "operation", _relative),
+    (2.5, "temperature", _temperature),
+    (1.5, "shift", _shift),
+    (0.6, "squash", _squash),
+    (0.3, "centre", _centre),
+    (2.5, "margin", _margin),
+    (2.0, "smoothing", _smooth),
+    (2.5, "term", _term),
+    (1.2, WEIGHT, _weight),
+    (0.8, "turn", _turn),
+    (0.4, "gradient", _gradient),
+    (0.5, "simplification", simplify),
 )
+
+KINDS = tuple(kind for _, kind, _ in _MUTATIONS)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from evo.proposing.genetic.builder import Builder, Value, log_uniform, uniform
 from evo.proposing.genetic.grammars.grammar import grammar_of
-from evo.proposing.genetic.proposal import GeneticProposal, Parent, named, stem
+from evo.proposing.genetic.proposal import NO_HINTS, GeneticProposal, Hints, Parent, named, stem
 from evo.proposing.genetic.shapes import UNBOUNDED, choose
 from evo.proposing.genetic.structure import Anatomy, edited, with_inputs
 from sandbox.graph.loss_graph import VerifiedGraph
@@ -25,14 +25,14 @@ _LARGE = 8.0
 """Argument above which an exponential is replaced by its tangent; exp(8) is about 3000."""
 
 
-def repair(rng: Random, contract: str, parents: Sequence[Parent], rules: Collection[str] = ()) -> GeneticProposal:
-    """The first of `parents`, with a repair for each of `rules`, the codes of the findings that refused it.
+def repair(rng: Random, contract: str, parents: Sequence[Parent], hints: Hints = NO_HINTS) -> GeneticProposal:
+    """The first of `parents`, with a repair for each of the findings that refused it.
 
     If no repair applies, the loss is mixed with one that is known to train.
     """
     refused, done = parents[0], []
     graph = refused.graph
-    for rule in sorted(set(rules)):
+    for rule in sorted(set(hints.rules)):
         for cure in _CURES.get(rule, ()):
             mended = _attempt(cure, rng, graph)
             if mended is not None:

@@ -38,7 +38,8 @@ def turned(rng: Random, graph: VerifiedGraph, kept: Collection[int] = ()) -> tup
 def opposite(rng: Random, parent: Parent) -> GeneticProposal | None:
     """A weight that did harm, turned round: one of `parent`, if that scored lower than the baseline, or one that a child has and
     the parent has not, if the child scored lower than the parent. None if there is none that was not tried."""
-    tried, own = [child.graph.nodes for child in parent.children], frozenset(Anatomy(parent.graph).forms)
+    tried = [parent.graph.nodes, *(child.graph.nodes for child in parent.children)]
+    own = frozenset(Anatomy(parent.graph).forms)
     lower: list[tuple[VerifiedGraph, frozenset[int], str]] = [
         (child.graph, own, f" of {child.name}, which scored lower") for child in parent.children if child.is_lower
     ]

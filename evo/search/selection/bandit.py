@@ -21,6 +21,9 @@ from evo.search.operators import BY_NAME, SearchOperator
 from evo.search.selection.columns import Columns, Floats, Mask, Members
 from evo.search.selection.members import OWN_CODE, Member, ProposerArm, SelectionSettings
 
+NEGLIGIBLE, CERTAIN = 0.5, 2.0
+"""Gains in standard deviations of a single training: up to the first a gain has no reward, from the second on the whole."""
+
 FORGOTTEN = 1e-12
 """Weight below which an outcome is too old to count, so that a draw looks at a bounded number of members."""
 
@@ -43,8 +46,10 @@ class Outcomes(NamedTuple):
 
     members: Members
     rows: Columns
+    gain: Floats
+    """What each gained on its best parent, in [0, 1]; 0 for a refused, duplicate or failed member."""
     reward: Floats
-    """In [0, 1]; 0 for a refused, duplicate or failed member."""
+    """In [0, 1]: a share for being accepted, the rest for the gain."""
     weight: Floats
     """Smaller for older outcomes."""
 
@@ -52,48 +57,64 @@ class Outcomes(NamedTuple):
 def rewards(members: Sequence[Member], settings: SelectionSettings) -> Outcomes:
     """Reward in [0, 1] of each proposed member whose outcome is known and not too old to count.
 
-    A refused, duplicate or failed member has reward 0. Any other has `acceptance` plus (1 - acceptance) times the probability that
-    its true fitness is above its best parent's. If no parent was measured, or the operator explores or repairs, the median of all
-    members takes the place of the best parent.
+    A refused, duplicate or failed member has reward 0. Any other has `acceptance` plus (1 - acceptance) times what it gained on its
+    best parent: 0 up to NEGLIGIBLE standard deviations of a single training, 1 from CERTAIN of them on. So a change without an
+    effect is of no use, and a large gain counts for more than a small one. Both are compared in their first trainings, since scores
+    of different rungs cannot be compared. If no parent was measured, or the operator explores or repairs, the upper quartile of all
+    members takes the place of the best parent: about what a parent has.
     """
     members = Members.of(members, settings.axes)
-    rows, measured = members.columns, members.measured
-    typical = rows["fitness"][measured]
-    middle, spread = (float(np.median(typical)), float(typical.std())) if typical.size else (0.0, 0.0)
+    rows, measured = members.columns, members.measured & np.isfinite(members.columns["first"])
+    typical = rows["first"][measured]
+    usual, spread = (float(np.quantile(typical, 0.75)), float(typical.std())) if typical.size else (0.0, 0.0)
     ages = np.arange(len(members) - 1, -1, -1)
     known = rows["proposed"] & (measured | ~rows["usable"])
     if settings.discount < 1:
         known &= ages < math.log(FORGOTTEN) / math.log(settings.discount)
     latest, able = {name: column[known] for name, column in rows.items()}, measured[known]
-    bar, bar_error = _bars(latest, rows, measured, middle)
-    error = latest["error"]
-    noise = np.hypot(np.where(np.isnan(error), spread, error), bar_error)
-    ahead = latest["fitness"] - bar
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scaled = ahead / noise / math.sqrt(2)
-    likely = 0.5 * (1 + np.array([*map(math.erf, scaled.tolist())], dtype=float))
-    better = np.where(noise == 0, ahead > 0, likely)
-    reward = np.where(able, settings.acceptance + (1 - settings.acceptance) * better, 0.0)
-    return Outcomes(members, latest, reward, np.power(settings.discount, ages[known], dtype=np.float64))
+    error = latest["error"] * np.sqrt(np.maximum(latest["seeds"], 1))
+    noise = np.where(np.isnan(error), spread, error)
+    ahead = latest["first"] - _bars(latest, rows, measured, usual)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        share = np.clip((ahead / noise - NEGLIGIBLE) / (CERTAIN - NEGLIGIBLE), 0.0, 1.0)
+    gain = np.where(able, np.where(noise == 0, ahead > 0, share), 0.0)
+    reward = np.where(able, settings.acceptance + (1 - settings.acceptance) * gain, 0.0)
+    return Outcomes(members, latest, gain, reward, np.power(settings.discount, ages[known], dtype=np.float64))
 
 
-def _bars(latest: Columns, rows: Columns, measured: Mask, middle: float) -> tuple[Floats, Floats]:
-    """Fitness of the best measured parent of each, with its standard error; `middle` and 0 where parents do not count."""
+def _bars(latest: Columns, rows: Columns, measured: Mask, usual: float) -> Floats:
+    """The first score of the best measured parent of each; `usual` where parents do not count."""
     parents, ids = latest["parents"], rows["id"]
     if not len(parents):
-        return np.empty(0), np.empty(0)
+        return np.empty(0)
     at = np.minimum(np.searchsorted(ids, parents), len(ids) - 1)
     counts = (ids[at] == parents) & measured[at] & latest["own_bar"][:, None]
-    fitness = np.where(counts, rows["fitness"][at], -math.inf)
-    best = at[np.arange(len(at)), fitness.argmax(axis=1)]
-    any_counts = counts.any(axis=1)
-    bar = np.where(any_counts, rows["fitness"][best], middle)
-    return bar, np.where(any_counts, np.nan_to_num(rows["error"][best], nan=0.0), 0.0)
+    scores = np.where(counts, rows["first"][at], -math.inf)
+    return np.where(counts.any(axis=1), scores.max(axis=1), usual)
 
 
 def operator_rewards(outcomes: Outcomes, settings: SelectionSettings) -> dict[str, RewardEstimate]:
     """Reward estimate of each operator, by name."""
     return _estimates(outcomes, "operator", settings, settings.priors, {})
+
+
+def change_weights(outcomes: Outcomes, kinds: Iterable[str], settings: SelectionSettings) -> dict[str, float]:
+    """Factor on the prior weight of each kind of change of the built-in proposer, by name; empty without the bandit.
+
+    It is the kind's mean gain over that of all kinds, from `change_strength` outcomes with the mean gain and its own. Most changes
+    gain nothing, and a kind that often does harm may gain most, so that a few failures must not count for much.
+    """
+    names, column, weight = outcomes.members.names, outcomes.rows["change"], outcomes.weight
+    told = weight * (column != names.get("", -1))
+    if not settings.bandit or not (whole := math.fsum(told * outcomes.gain)):
+        return {}
+    typical = whole / math.fsum(told)
+    mass, gained = (np.bincount(column, w, len(names)).tolist() for w in (told, told * outcomes.gain))
+    prior, found = settings.change_strength, {}
+    for kind in kinds:
+        n, own = (mass[names[kind]], gained[names[kind]]) if kind in names else (0.0, 0.0)
+        found[kind] = (prior * typical + own) / (prior + n) / typical
+    return found
 
 
 def proposer_rewards(outcomes: Outcomes, settings: SelectionSettings) -> dict[str, RewardEstimate]:

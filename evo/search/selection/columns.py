@@ -36,11 +36,13 @@ COLUMNS: Sequence[tuple[str, npt.DTypeLike]] = (
     ("operator", np.int64),  # number of the name
     ("arm", np.int64),
     ("proposer", np.int64),
+    ("change", np.int64),
     ("parents", (np.int64, (MOST_PARENTS,))),  # 0: none
     ("usable", np.bool_),
     ("fitness", np.float64),  # NaN: not measured
     ("seeds", np.int64),  # that the fitness is a mean over
     ("error", np.float64),  # NaN: unknown
+    ("first", np.float64),  # NaN: not measured
     ("uses", np.int64),
     ("cell", np.int64),
     ("pinned", np.bool_),
@@ -119,6 +121,7 @@ class Members(Sequence[Member]):
             operator=self._number(member.operator or ""),
             arm=self._number(member.arm),
             proposer=self._number(member.proposer),
+            change=self._number(member.change),
             parents=(*member.parents, *[0] * MOST_PARENTS)[:MOST_PARENTS],
             cell=self._cell(member),
             pinned=member.pinned,
@@ -126,14 +129,17 @@ class Members(Sequence[Member]):
         )
         if role is Role.REPAIRED:
             self.repaired.update(member.parents)
-        self._set(at, member.usable, member.fitness, seeds, member.standard_error)
+        self._set(at, member.usable, member.fitness, seeds, member.standard_error, member.first)
 
-    def rate(self, candidate_id: int, usable: bool, fitness: float | None, seeds: int) -> None:
-        """Set what the results of a member say: its fitness, a mean over `seeds`. Nothing for a candidate that is no member."""
+    def rate(
+        self, candidate_id: int, usable: bool, fitness: float | None, seeds: int, first: float | None = None
+    ) -> None:
+        """Set what the results of a member say: its fitness, a mean over `seeds`, and the difference to the baseline in its first
+        training. Nothing for a candidate that is no member."""
         at = self._position(candidate_id)
         if at is not None:
             error = self._noise / math.sqrt(seeds) if seeds and self._noise is not None else None
-            self._set(at, usable, fitness, seeds, error)
+            self._set(at, usable, fitness, seeds, error, first)
 
     def use(self, candidate_id: int, uses: int) -> None:
         """Set the number of children; nothing for a candidate that is no member yet."""
@@ -169,6 +175,7 @@ class Members(Sequence[Member]):
             usable=bool(columns["usable"][at]),
             fitness=_none_if_nan(columns["fitness"][at]),
             standard_error=_none_if_nan(columns["error"][at]),
+            first=_none_if_nan(columns["first"][at]),
             uses=int(columns["uses"][at]),
             pinned=bool(columns["pinned"][at]),
             banned=bool(columns["banned"][at]),
@@ -181,9 +188,12 @@ class Members(Sequence[Member]):
         at = bisect_left(self._ids, candidate_id)
         return at if at < len(self._ids) and self._ids[at] == candidate_id else None
 
-    def _set(self, at: int, usable: bool, fitness: float | None, seeds: int, error: float | None) -> None:
-        known, certain = math.nan if fitness is None else fitness, math.nan if error is None else error
-        self._write(at, usable=usable, seeds=seeds, fitness=known, error=certain)
+    def _set(
+        self, at: int, usable: bool, fitness: float | None, seeds: int, error: float | None, first: float | None
+    ) -> None:
+        numbers = {"fitness": fitness, "error": error, "first": first}
+        known = {name: math.nan if value is None else value for name, value in numbers.items()}
+        self._write(at, usable=usable, seeds=seeds, **known)
 
     def _write(self, at: int, **values: object) -> None:
         for name, value in values.items():

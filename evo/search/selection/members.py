@@ -30,6 +30,11 @@ class Member:
     """Larger is better; None until it is measured."""
     standard_error: float | None = None
     """Standard error of the fitness; None if unknown."""
+    first: float | None = None
+    """Difference to the baseline in its first training, at the cheapest rung: it can be compared with that of any other member,
+    since all have the same seed and rung there. None until it is measured."""
+    change: str = ""
+    """Kind of the change that made it, as the built-in proposer names it; empty if unknown."""
     descriptors: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     rules: tuple[str, ...] = ()
     """Codes of the findings that refused it; empty if it was not refused."""
@@ -74,6 +79,8 @@ class SelectionSettings:
     """Whether fitness is shrunk towards the mean of the population according to its standard error."""
     thompson: bool = True
     """Whether parents are weighed by samples of their posterior distributions; else by the means."""
+    reversals: bool = True
+    """Whether the built-in proposer at once tries the opposite of a weight that did harm."""
     bandit: bool = True
     """Whether operators, proposers and temperatures are weighed by their rewards so far; else by the priors alone."""
     proposers: tuple[ProposerArm, ...] = (OWN_CODE,)
@@ -84,9 +91,11 @@ class SelectionSettings:
     """Weight of each operator before any outcome is known; an operator without an entry is never chosen."""
     prior_strength: float = 2.0
     """Number of outcomes that the prior estimate of an arm counts as."""
-    discount: float = 0.97
+    change_strength: float = 8.0
+    """Number of outcomes that the prior estimate of a kind of change counts as."""
+    discount: float = 0.98
     """Factor on the weight of an outcome for every later member."""
-    acceptance: float = 0.3
+    acceptance: float = 0.05
     """Share of the reward for being accepted; the rest is for being better than the parents."""
     exploration: float = 1.0
     """Exploration in standard deviations of the estimates, for operators and for parents."""

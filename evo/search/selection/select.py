@@ -35,7 +35,7 @@ from evo.search.selection.columns import Floats, Members, Positions
 from evo.search.selection.grid import grid
 from evo.search.selection.members import Member, SelectionSettings
 
-SELECTION, SELECTION_VERSION = "selection", 3
+SELECTION, SELECTION_VERSION = "selection", 4
 """Key and version that a session records. The version is raised when equal states lead to other choices; missing: 1."""
 
 

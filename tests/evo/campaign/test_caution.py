@@ -16,6 +16,7 @@ from archive.store import Archive
 from evo.config.rundir import RunDir
 from evo.config.schema import parse_config
 from evo.display.listing import runs_text
+from evo.display.screen import best_so_far
 from evo.display.show import Parts, candidate_text
 from evo.display.views import status_text
 from evo.search.population import Population
@@ -99,7 +100,7 @@ def test_the_report_shows_it_without_a_p_value_and_in_the_list_of_all_with_the_r
 def test_the_search_names_no_such_loss_as_its_best(run: Path) -> None:
     with Reader.open(run / "archive.db") as reader:
         population = Population(CONFIG, INFO, 1).advance(reader)
-    assert population.best_so_far().startswith("honest ")
+    assert best_so_far(population).startswith("honest ")
 
 
 def test_an_archive_without_the_note_claims_as_before(run: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from random import Random
 
 import pytest
@@ -10,15 +11,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evo.proposing.genetic import Parent, propose
+from evo.proposing.genetic import KINDS, Parent, propose
 from evo.proposing.genetic.builder import Builder
 from evo.proposing.genetic.combine import combine
 from evo.proposing.genetic.explore import explore
 from evo.proposing.genetic.grammars.classification import _relative
 from evo.proposing.genetic.grammars.preference import margin
-from evo.proposing.genetic.proposal import MAX_NAME
-from evo.proposing.genetic.refine import LARGE, _sides, _simplify, refine, simplified
+from evo.proposing.genetic.proposal import MAX_NAME, Hints
+from evo.proposing.genetic.refine import LARGE, refine
 from evo.proposing.genetic.repair import repair
+from evo.proposing.genetic.simplification import sides, simplified, simplify
 from evo.proposing.genetic.structure import Anatomy, replaced_by_operand, size_with_operand
 from evo.search.operators import OPERATORS as OPERATORS_OF_SEARCH
 from sandbox import known
@@ -67,7 +69,7 @@ def lineage(contract: str, seed: int, length: int = 12) -> list[tuple[str, Verif
     made = []
     for _ in range(length):
         operator = rng.choice(BRED)
-        proposal = propose(rng, contract, operator, rng.sample(pool, 2), ["SBX304"])
+        proposal = propose(rng, contract, operator, rng.sample(pool, 2), Hints(["SBX304"]))
         pool.append(Parent(proposal.graph, proposal.name))
         made.append((operator, proposal.graph))
     return made
@@ -88,7 +90,7 @@ def test_the_same_seed_gives_the_same_proposal(seed: int, contract: str, operato
     def draw() -> object:
         rng = Random(seed)
         parents = [Parent(p.graph, p.name) for p in (explore(rng, contract) for _ in range(2))]
-        return propose(rng, contract, operator, parents, ["SBX304"])
+        return propose(rng, contract, operator, parents, Hints(["SBX304"]))
 
     assert draw() == draw()
 
@@ -127,6 +129,30 @@ def test_refining_changes_the_loss_and_keeps_both_completions_in_it(seed: int) -
         assert child.name.startswith(parent.name)
 
 
+def test_a_favoured_kind_of_change_is_drawn_more_often_and_told() -> None:
+    def drawn(hints: Hints) -> Counter[str]:
+        pairs = [("refine", [dpo()]), ("combine", [dpo(), hinge()])]
+        made = [propose(Random(i), "preference", of, parents, hints) for i in range(150) for of, parents in pairs]
+        return Counter(proposal.change for proposal in made)
+
+    plain, hinted = drawn(Hints()), drawn(Hints(favoured={"smoothing": 8.0, "mixture": 0.1}))
+    assert {*plain, *hinted} <= {*KINDS}
+    assert hinted["smoothing"] > 3 * plain["smoothing"] > 0 and 3 * hinted["mixture"] < plain["mixture"]
+    assert explore(Random(0), "preference").change == ""
+
+
+def test_a_parent_above_the_limit_of_size_is_simplified_and_changed_at_once() -> None:
+    builder = Builder("preference")
+    loss = (-margin(builder)).softplus()
+    for k in range(1, 25):
+        loss = loss + (0.01 * k * (0.1 * k - margin(builder))).softplus()
+    parent = Parent(builder.finish(loss), "large")
+    assert parent.graph.operations > LARGE
+    child = refine(Random(0), "preference", [parent])
+    assert child.change != "simplification" and child.thought.startswith("From large: simplified it to ")
+    assert child.graph.operations < parent.graph.operations
+
+
 @settings(max_examples=25, deadline=None)
 @given(SEEDS)
 def test_combining_uses_both_parents_and_says_which(seed: int) -> None:
@@ -140,7 +166,7 @@ def test_every_published_loss_can_be_bred_from(name: str) -> None:
     parent = Parent(known.graph(name), name)
     for seed in range(6):
         for operator in ("refine", "combine", "repair"):
-            child = propose(Random(seed), parent.graph.contract, operator, [parent], ["SBX305"])
+            child = propose(Random(seed), parent.graph.contract, operator, [parent], Hints(["SBX305"]))
             assert child.graph.nodes != parent.graph.nodes
             assert name.split("_")[0] in child.thought
 
@@ -192,17 +218,17 @@ def test_a_weight_relative_to_the_batch_is_about_one_on_average_also_when_a_trai
         assert 0.8 < float(weight(logits, torch.arange(200) % 5).mean()) < 1.2
 
 
-def test_simplifying_a_weighed_loss_never_leaves_the_weight_alone() -> None:
+def testsimplifying_a_weighed_loss_never_leaves_the_weight_alone() -> None:
     """The sigmoid alone would push the margin down."""
     builder = Builder("preference")
     x = margin(builder)
     graph = builder.finish((2.0 * x).sigmoid() * (-x).softplus())
     for seed in range(30):
-        change = _simplify(Random(seed), graph)
+        change = simplify(Random(seed), graph)
         assert change is not None and "softplus" in {n.op for n in change[0].nodes}
 
 
-def test_simplifying_never_leaves_a_term_that_does_not_see_the_labels() -> None:
+def testsimplifying_never_leaves_a_term_that_does_not_see_the_labels() -> None:
     builder = Builder("classification")
     log_p = builder.input("logits").apply("log_softmax", dim=1)
     right = (log_p * builder.input("targets").apply("one_hot", symbol="C")).apply("sum", dim=1)
@@ -263,7 +289,7 @@ def test_repairing_an_overflow_makes_the_loss_finite_far_out() -> None:
     refused = builder.finish(raw.apply("exp"))
     far = [torch.full((4,), v, requires_grad=True) for v in (-900.0, -100.0, -400.0, -400.0)]
     assert not compile_loss(refused)(*far, 0.1).isfinite().all()
-    mended = repair(Random(1), "preference", [Parent(refused)], ["SBX304"])
+    mended = repair(Random(1), "preference", [Parent(refused)], Hints(["SBX304"]))
     losses = compile_loss(mended.graph)(*far, 0.1)
     losses.sum().backward()
     assert losses.isfinite().all() and far[0].grad is not None and (far[0].grad < 0).all()
@@ -300,7 +326,7 @@ def test_what_the_sandbox_refuses_is_mended_by_its_finding(rule: str) -> None:
     found = {f.rule for f in run.run(refused, seed=3).findings if f.severity is Severity.REFUSE}
     assert rule in found
     for seed in range(5):
-        mended = repair(Random(seed), "preference", [Parent(refused, "broken")], found)
+        mended = repair(Random(seed), "preference", [Parent(refused, "broken")], Hints(found))
         report = run.run(mended.graph, seed=seed)
         assert report.passed, (mended.thought, report.findings)
 
@@ -315,7 +341,7 @@ def test_most_of_what_is_bred_is_accepted(contract: str) -> None:
 def test_the_size_without_a_side_is_told_before_the_loss_is_made() -> None:
     seen = 0
     for _, graph in lineage("preference", seed=11, length=30):
-        for use in _sides(graph):
+        for use in sides(graph):
             operations, pulled = size_with_operand(graph, use)
             made = replaced_by_operand(graph, use)
             assert pulled == Anatomy(made).pulled

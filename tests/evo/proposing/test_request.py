@@ -180,7 +180,7 @@ def test_a_turn_of_the_chat_stays_as_it_was_seen(chat: History) -> None:
     assert request(chat, 2, seen).turns == before and before[0].fitness is None
 
 
-def test_a_refined_parent_comes_with_its_scored_children_for_the_built_in_proposer(tmp_path: Path) -> None:
+def test_a_refined_parent_comes_with_its_children_for_the_built_in_proposer(tmp_path: Path) -> None:
     with history(tmp_path, search={"islands": 1}, proposer="builtin") as run:
         for name in ("cross_entropy", "mse"):
             run.seed(name)
@@ -188,12 +188,13 @@ def test_a_refined_parent_comes_with_its_scored_children_for_the_built_in_propos
                 run.scored(1 if name == "cross_entropy" else 2, 0.5 + 0.01 * number * len(name), number=number)
         run.scored(run.accepted(run.bred(1, "refine", [1]), known.graph("focal")), 0.1)
         run.scored(run.accepted(run.bred(2, "refine", [1]), known.graph("label_smoothing")), 0.5)
-        run.accepted(run.bred(3, "refine", [1]))  # not scored
-        run.refused(run.bred(4, "refine", [1]))
+        run.duplicate(run.bred(3, "refine", [1]), of=2)
+        run.refused(run.bred(4, "refine", [1]))  # without a graph
         steps = (request(run, step) for step in range(5, 400))
         asked = next(r for r in steps if r.operator == "refine" and r.parents[0].id == 1)
         told = [(child.name, child.is_lower, child.graph) for child in asked.parents[0].children]
         assert told == [
+            ("loss_3", False, known.graph("mse")),
             ("loss_2", False, known.graph("label_smoothing")),
             ("loss_1", True, known.graph("focal")),
         ]

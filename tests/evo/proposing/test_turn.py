@@ -71,10 +71,15 @@ def test_other_children_are_left_alone(child: Child) -> None:
     assert opposite(Random(0), Parent(DPO, "dpo", children=(child,))) is None
 
 
-def test_refinements_of_its_parent_often_try_the_opposite() -> None:
+def test_refinements_of_its_parent_try_the_opposite_first() -> None:
     parent = Parent(DPO, "dpo", children=(Child(weighted(0.5), "dpo__gated", is_lower=True),))
     made = [propose(Random(seed), "preference", "refine", [parent]).graph.nodes for seed in range(40)]
-    assert 30 <= made.count(weighted(-0.5).nodes) < 40
+    assert made.count(weighted(-0.5).nodes) == 40
+
+
+def test_a_turn_back_to_the_parent_is_not_tried() -> None:
+    child = Child(weighted(-0.5), "dpo__turned", is_lower=True)
+    assert opposite(Random(0), Parent(weighted(0.5), "dpo__gated", children=(child,))) is None
 
 
 def test_a_loss_of_the_largest_size_is_left_alone() -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from analysis import stats
 from archive.query import Reader
 from archive.records import EventKind, Origin, Role
-from evo.search.individuals import Tally, differences
+from evo.search.individuals import Tally, differences, first_difference
 from evo.search.operators import role_of
 from evo.search.population import LATEST_FAILED, Population
 from evo.search.selection.columns import Members
@@ -49,7 +49,9 @@ def recomputed(population: Population) -> list[Member]:
             found = differences(i, baseline, rung) or found
         member = Member(
             i.id, i.island, i.operator, i.parents, i.trainable and not i.failed, fmean(found) if found else None,
-            noise.error(len(found)) if found and noise else None, i.descriptors, i.rules, uses.get(i.id, 0), i.arm, i.proposer,
+            noise.error(len(found)) if found and noise else None,
+            first_difference(i, baseline, population.rungs[0], population.seeds.search[0]), i.change,
+            i.descriptors, i.rules, uses.get(i.id, 0), i.arm, i.proposer,
         )  # fmt: skip
         members += [member] if i.status else []
     return members
@@ -71,7 +73,7 @@ def check(population: Population, reader: Reader) -> None:
     assert [*population.failed_requests] == [event.proposal_id for event in failures[-LATEST_FAILED:]]
     assert [*population.members] == recomputed(population)
     from_scratch = Members.of(recomputed(population))
-    for column in ("id", "usable", "fitness", "error", "uses", "parents"):
+    for column in ("id", "usable", "fitness", "error", "first", "uses", "parents"):
         assert np.array_equal(
             population.members.columns[column], from_scratch.columns[column], equal_nan=column != "parents"
         )

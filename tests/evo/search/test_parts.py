@@ -30,6 +30,7 @@ def crowd() -> list[Member]:
     for i in range(1, 41):
         operator = None if i < 4 else rng.choice(["explore", "refine", "combine"])
         usable = i < 4 or rng.random() < 0.8
+        fitness = rng.gauss(0.0, 1.0) if usable else None
         found.append(
             Member(
                 candidate_id=i,
@@ -37,7 +38,8 @@ def crowd() -> list[Member]:
                 operator=operator,
                 parents=() if operator is None else (rng.randint(1, i - 1),),
                 usable=usable,
-                fitness=rng.gauss(0.0, 1.0) if usable else None,
+                fitness=fitness,
+                first=fitness,
                 standard_error=rng.uniform(0.2, 0.9) if usable else None,
                 descriptors={"convex": rng.random() < 0.5, "left_tail": rng.choice(["linear", "flat", "exp"])},
                 uses=rng.randint(0, 9),
@@ -133,7 +135,7 @@ def test_without_thompson_draws_and_penalty_the_best_parent_is_the_likeliest() -
     assert [i for i, _ in drawn.most_common()] == sorted(drawn, reverse=True)
 
 
-@pytest.mark.parametrize("key", ["grid", "elites", "use_penalty", "bandit", "thompson", "shrinkage"])
+@pytest.mark.parametrize("key", ["grid", "elites", "use_penalty", "reversals", "bandit", "thompson", "shrinkage"])
 def test_a_key_that_is_no_switch_is_refused_with_its_name(key: str) -> None:
     with pytest.raises(ConfigError, match=f"search.{key}"):
         parse_config({"search": {key: 7}})

@@ -13,6 +13,7 @@ from histories import History, history
 from archive.errors import CorruptArchive
 from archive.query import Reader
 from evo.config.schema import ConfigError, parse_config
+from evo.display.screen import best_so_far
 from evo.search.population import Population
 from evo.search.seed_losses import baseline_of_new_run, require_seed_losses
 from evo.search.selection.bandit import rewards
@@ -201,14 +202,14 @@ def test_the_search_looks_at_no_seed_of_the_final_and_at_no_other_beta_or_learni
 def test_the_best_is_a_proposal_of_the_dearest_rung_that_any_has_reached(run: History) -> None:
     for rung in ("short", "full"):
         run.scored(1 if rung == "full" else run.seed("cross_entropy"), 0.5, rung)
-    assert run.population().best() is None and run.population().best_so_far() == "none yet"
+    assert run.population().best() is None and best_so_far(run.population()) == "none yet"
     high = run.scored(run.accepted(run.bred(1)), 0.9, "short")
     population = run.population()
     assert population.best() is population.individuals[high]
     proven = run.scored(run.scored(run.accepted(run.bred(2)), 0.6, "short"), 0.52, "full")
     population = run.population()
     assert population.best() is population.individuals[proven]
-    assert population.best_so_far().startswith("loss_2 (+0.020, error unknown to cross_entropy, 1 seed)")
+    assert best_so_far(population).startswith("loss_2 (+0.020, error unknown to cross_entropy, 1 seed)")
 
 
 def test_the_error_of_a_fitness_is_known_once_some_loss_has_several_seeds(run: History) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evo.search.selection.bandit import Outcomes, arm_name, operator_rewards, rewards
+from evo.search.selection.bandit import Outcomes, arm_name, change_weights, operator_rewards, rewards
 from evo.search.selection.beliefs import fitness_posteriors, ranked
 from evo.search.selection.columns import Members
 from evo.search.selection.grid import gap, grid
@@ -26,7 +26,7 @@ def arm(*temperatures: float, name: str = "builtin", weight: float = 1.0) -> Pro
 
 
 def member(candidate_id: int, fitness: float | None = None, **given: Any) -> Member:
-    defaults: dict[str, Any] = {"island": 0, "operator": "refine", "parents": (), "usable": True}
+    defaults: dict[str, Any] = {"island": 0, "operator": "refine", "parents": (), "usable": True, "first": fitness}
     return Member(candidate_id=candidate_id, fitness=fitness, **{**defaults, **given})
 
 
@@ -76,7 +76,8 @@ def test_the_first_step_explores_without_parents() -> None:
 
 def drawn(members: list[Member], given: SelectionSettings = SETTINGS, times: int = 600) -> Counter[int]:
     """How often each member became a parent."""
-    return Counter(p for step in range(times) for p in choose(members, Random(step), step, given).parents)
+    columns = Members.of(members, given.axes)
+    return Counter(p for step in range(times) for p in choose(columns, Random(step), step, given).parents)
 
 
 def only(operator: str, **given: Any) -> SelectionSettings:
@@ -205,18 +206,19 @@ def by_id(outcomes: Outcomes) -> dict[int, float]:
 
 def test_the_bandit_learns_which_operator_pays() -> None:
     for good, bad in (("refine", "combine"), ("combine", "refine")):
-        counts = Counter(
-            choose(history(good, bad), Random(i), 0, SelectionSettings(islands=1)).operator for i in range(400)
-        )
+        members = Members.of(history(good, bad))
+        counts = Counter(choose(members, Random(i), 0, SelectionSettings(islands=1)).operator for i in range(400))
         assert counts[good] > 5 * counts[bad] > 0
 
 
 def test_the_bandit_learns_which_temperature_pays() -> None:
     hot, cold = arm_name("builtin", 1.2), arm_name("builtin", 0.4)
-    members = [
-        replace(m, operator="refine", arm=hot if m.usable else cold) if m.operator is not None else m
-        for m in history("refine", "combine")
-    ]
+    members = Members.of(
+        [
+            replace(m, operator="refine", arm=hot if m.usable else cold) if m.operator is not None else m
+            for m in history("refine", "combine")
+        ]
+    )
     given = only("refine", proposers=(arm(0.4, 1.2),))
     counts = Counter(choose(members, Random(i), 0, given).temperature for i in range(300))
     assert counts[1.2] > 5 * counts[0.4]
@@ -237,13 +239,32 @@ def test_rewards_are_zero_for_what_cannot_be_used_and_grow_with_the_improvement(
         member(4, usable=False, parents=(1,)),
         member(5, -0.5, parents=(1,), standard_error=0.1),
         member(6, 0.0, parents=(1,), standard_error=0.1),
-        member(7, 0.5, parents=(1,), standard_error=0.1),
+        member(7, 0.15, parents=(1,), standard_error=0.1),
         member(8, parents=(1,)),
+        member(9, 0.5, parents=(1,), standard_error=0.1),
     ]
     found = by_id(rewards([parent, *outcomes], SETTINGS))
     assert found[2] == found[3] == found[4] == 0.0
-    assert SETTINGS.acceptance <= found[5] < found[6] < found[7] <= 1.0
+    assert SETTINGS.acceptance == found[5] == found[6] < found[7] < found[9] == 1.0, (
+        "no gain, half and all of the reward"
+    )
     assert 1 not in found and 8 not in found
+
+
+def test_a_gain_is_measured_where_child_and_parent_were_first_trained() -> None:
+    """The fitness of a parent that was promoted is of a higher rung, where all differences may be larger."""
+    parent = member(1, 0.9, first=0.2, operator=None, standard_error=0.05)
+    better = member(2, 0.4, first=0.4, parents=(1,), standard_error=0.1)
+    assert by_id(rewards([parent, better], SETTINGS))[2] == 1.0
+
+
+def test_kinds_of_changes_that_gained_are_favoured() -> None:
+    parent = member(1, 0.0, operator=None, standard_error=0.1)
+    children = [member(i, 0.5 * (i % 2), parents=(1,), standard_error=0.1, change="ab"[i % 2]) for i in range(2, 20)]
+    found = change_weights(rewards([parent, *children], SETTINGS), ("a", "b", "new"), SETTINGS)
+    assert 1.2 < found["b"] < 2 and 0.3 < found["a"] < 0.8 and found["new"] == 1.0
+    off = replace(SETTINGS, bandit=False)
+    assert change_weights(rewards([parent, *children], off), ("a", "b"), off) == {}
 
 
 def test_impossible_settings_are_refused() -> None:
