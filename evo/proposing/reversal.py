@@ -25,7 +25,7 @@ MOST_CHILDREN = 32
 WINDOW = 12
 """Number of latest members among which a harmful change is looked for."""
 
-CLEARLY = 2.0
+CLEARLY = 1.5
 """Standard errors by which a loss must score lower than the baseline, at least."""
 
 
