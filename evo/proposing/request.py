@@ -142,10 +142,10 @@ def request_for(
         shown = (*choice.parents, *known)
         context = context_of(population, settings, choice.operator, choice.parents, shown, past)
 
-    bred_here = config.search.mode == "population" and choice.proposer == BUILTIN
+    by_builtin = config.search.mode == "population" and choice.proposer == BUILTIN
 
     def bred(parent: Parent) -> Parent:
-        if role is not Role.REFINED or not bred_here:
+        if role is not Role.REFINED or not by_builtin:
             return parent
         tried = tried_from(population, parent.id, past)
         return replace(parent, is_lower=tried.is_lower, children=tried.children)
@@ -169,7 +169,7 @@ def request_for(
         seen_event=population.seen,
         context=context,
         unavailable=tuple(sorted(unavailable)),
-        favoured=_favoured(population, settings) if bred_here else {},
+        favoured=_favoured(population, settings) if by_builtin else {},
         standing=choice.standing,
     )
 

@@ -47,7 +47,7 @@ def due_reversal(population: Population, step: int, settings: SelectionSettings,
         loss = population.individuals[member.candidate_id]
         parent = _made_from(population, loss)
         since = [child for child in population.children([parent.id])[:1] if child is not loss]
-        if population.banned(parent) or since:
+        if population.banned(parent) or parent.failed or since:
             continue
         if opposite(Random(0), tried_from(population, parent.id, past)):
             return Choice(Operator.REFINE, island, (parent.id,), arm.temperatures[0], arm.name)

@@ -1,4 +1,7 @@
-"""Simplification of a loss: one side of a sum, a mixture or a choice is dropped. This limits the growth of losses."""
+"""Simplification of a loss: one side of a sum, a mixture or a choice is dropped. This limits the growth of losses.
+
+Also the form of a mutation, of which simplifying is one, and the attempt to apply it.
+"""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ Its parts:
 - People. Banned members are no parents; `pinned_share` of the parents are drawn from the pinned members.
 - Use. A parent's weight decreases with the number of its children.
 - Bandit (`bandit`). The weight of an operator, of a proposer, and of a proposer's temperature depends on the rewards of their
-  children: for being accepted, and for being better than their parents relative to the noise; a proposer's also on its cost. Older
-  outcomes are discounted, since the best operator changes during a run.
+  children: for being accepted, and for what they gained on their parents, in units of the noise; a proposer's also on its cost.
+  Older outcomes are discounted, since the best operator changes during a run.
 """
 
 from __future__ import annotations

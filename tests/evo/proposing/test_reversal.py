@@ -94,6 +94,13 @@ def test_a_harm_of_long_ago_is_no_reason(run: History) -> None:
     assert not is_due(run, 1)
 
 
+def test_a_parent_that_failed_since_is_not_refined(run: History) -> None:
+    added(run, 1, 0.3, weighted(0.5), parents=[2])
+    assert is_due(run, 2)
+    run.failed(2, "full")
+    assert not is_due(run, 2)
+
+
 def test_a_banned_parent_is_not_refined(run: History) -> None:
     added(run, 1, 0.3, weighted(0.5), "explore", parents=[2])
     append_event(run.reader.path, EventKind.BANNED, {}, 3)
