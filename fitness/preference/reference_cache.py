@@ -1,5 +1,6 @@
 """Reference cache: tokens and reference log-probabilities of all pairs, stored on disk once per (model, data, template)."""
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from datasets import DatasetDict, load_from_disk
+from datasets import Dataset, DatasetDict, load_from_disk
 from filelock import FileLock
 from transformers import PreTrainedTokenizerBase
 from trl import DPOConfig
@@ -94,21 +95,33 @@ def cached_pairs(
 def _with_reference(
     seen: Seen, policies: Policies, tokenizer: PreTrainedTokenizerBase, args: DPOConfig, options: Options
 ) -> DatasetDict:
-    model = policies.fresh()
+    # Transformers creates no trainer of a quantised model without an adapter, so that one gets its adapter, disabled for the pass.
+    adapter = policies.adapter() if options.quantization else None
     trainer = _ReferencePass(
-        model, args=args, loss_graph=any_loss, train_dataset=seen.parts["train"], processing_class=tokenizer
+        policies.fresh(),
+        args=args,
+        loss_graph=any_loss,
+        train_dataset=seen.parts["train"],
+        processing_class=tokenizer,
+        peft_config=adapter,
     )
-    if trainer.is_deepspeed_enabled:
-        model = prepare_deepspeed(trainer.model, trainer.accelerator)
-    elif not options.quantization:
-        model = trainer.model.to(trainer.accelerator.device)
-    made = {}
-    for name, part in seen.parts.items():
-        log_probs = trainer.log_probs(part, model)
-        for column, values in zip(REFERENCE_COLUMNS, log_probs.T.tolist(), strict=True):
-            part = part.add_column(column, values)
-        made[name] = part
-    return DatasetDict(made)
+    with contextlib.ExitStack() as stack:
+        if adapter:
+            stack.callback(policies.take_back, trainer.model)
+            model = stack.enter_context(policies.reference(trainer.model, trainer.accelerator.device))
+        elif trainer.is_deepspeed_enabled:
+            model = prepare_deepspeed(trainer.model, trainer.accelerator)
+        else:
+            model = trainer.model.to(trainer.accelerator.device)
+        return DatasetDict(
+            {name: _with_columns(part, trainer.log_probs(part, model)) for name, part in seen.parts.items()}
+        )
+
+
+def _with_columns(part: Dataset, log_probs: torch.Tensor) -> Dataset:
+    for column, values in zip(REFERENCE_COLUMNS, log_probs.T.tolist(), strict=True):
+        part = part.add_column(column, values)
+    return part
 
 
 def _publish(made: DatasetDict, results: str, folder: Path) -> None:
