@@ -117,7 +117,9 @@ def _failures(axes: Axes, sweeps: Sequence[tuple[Sweep, str]]) -> int:
 
 
 def _betas(axes: Axes, sweeps: Sequence[tuple[Sweep, str]]) -> None:
-    """Write the beta at each point, where it covers no other point and no label before it."""
+    """Write the beta at each point, where it covers no other point and no label before it, with a rim that keeps it apart from
+    the lines below it."""
+    from matplotlib.patheffects import withStroke
     from matplotlib.transforms import Bbox
 
     place = axes.transData.transform
@@ -129,7 +131,7 @@ def _betas(axes: Axes, sweeps: Sequence[tuple[Sweep, str]]) -> None:
                 continue
             label = axes.annotate(
                 f"{mark.beta:g}", (mark.kl, mark.reward), xytext=(3, 4), textcoords="offset points", fontsize=6.5,
-                color=colour, annotation_clip=True,
+                color=colour, annotation_clip=True, zorder=5, path_effects=[withStroke(linewidth=2, foreground=PAPER)],
             )  # fmt: skip
             box = label.get_window_extent()
             if any(box.overlaps(other) for other in taken):

@@ -52,8 +52,12 @@ class Curve:
 
 
 def line_of(contract: str) -> Line:
-    """The line over which losses of this contract are drawn. Loads torch. Raises NothingToDraw if its record has no `line`."""
-    record = contract_named(contract)
+    """The line over which losses of this contract are drawn. Loads torch. Raises NothingToDraw if its record has no `line`, or if
+    there is no such contract here."""
+    try:
+        record = contract_named(contract)
+    except ValueError as error:  # of a package that is not installed
+        raise NothingToDraw(f"losses of the contract {contract} are not drawn: {error}") from None
     if record.line is None:
         raise NothingToDraw(
             f"losses of the contract {contract} are not drawn: its record has no line (docs/contracts.md)"
