@@ -15,6 +15,7 @@ from sandbox.numeric.checks.derivatives import check_derivatives
 from sandbox.numeric.checks.general import without_gradient
 from sandbox.numeric.checks.scale import NO_SLOPE, SMALLEST_GRADIENT, check_scale, too_large_as_drawn
 from sandbox.numeric.checks.sizes import check_drawn_sizes, check_sizes
+from sandbox.numeric.checks.training import check_training
 from sandbox.numeric.edges.beta_edges import beta_edges
 from sandbox.numeric.edges.checks import check_edges
 from sandbox.numeric.edges.lookup.search import find_lookups
@@ -64,6 +65,7 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
         lambda: direction_at(evaluator, edges, seed),
         lambda: check_sizes(evaluator, measured),
         lambda: _batch(measured),
+        lambda: check_training(evaluator, measured, seed),
         lambda: find_lookups(evaluator, seed, _PAIRS.example, edges),
         lambda: check_edges(evaluator, sets.fixed.only(SPREAD).points, _PAIRS.example),
         lambda: _on_drawn(evaluator, at_drawn.checked(), measured, seed),

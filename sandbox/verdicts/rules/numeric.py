@@ -148,12 +148,13 @@ NUMERIC_RULES: tuple[Rule, ...] = (
     ),
     _refuse(
         "SBX313",
-        "a spike where log-probabilities are equal",
-        "Where some log-probabilities of a pair are equal or nearly equal, or at an edge of the loss, its gradient is a million "
-        "times that of usual pairs. "
+        "a spike of the gradient",
+        "Where some log-probabilities of a pair are equal or nearly equal, at an edge of the loss, or in batches as they occur in "
+        "training, its gradient is a million times that of usual pairs, or more. "
         "With gradient clipping, that pair scales the whole step down and nothing is learnt from the others. Without clipping, "
         "its effect stays in the optimiser's state for thousands of steps.",
-        "Add a larger constant inside a root or a denominator, for example sqrt(d**2 + 1) instead of abs(d) + 1e-8.",
+        "Add a larger constant inside a root or a denominator, for example sqrt(d**2 + 1) instead of abs(d) + 1e-8, or clamp what "
+        "exp() gets within narrower bounds.",
         "    d = policy_chosen_logps - policy_rejected_logps\n    return F.softplus(-x) + rho / (d.abs() + 1e-9)\n",
         "    d = policy_chosen_logps - policy_rejected_logps\n    return F.softplus(-x - 0.1 * rho / torch.sqrt(d**2 + 1))\n",
         line="y = d / torch.sqrt(d**2 + 1.0)",
