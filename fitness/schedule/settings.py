@@ -36,7 +36,7 @@ class LadderSettings(BaseModel):
         "task has no beta, else none",
     )
     baseline_widenings: int = Field(
-        2,
+        4,
         ge=0,
         le=8,
         description="most extensions of a grid whose best arm lies at its edge, if a claim depends on it",

@@ -176,7 +176,7 @@ def test_a_race_without_noise_costs_no_more_than_planned(settings):
 
 
 def test_the_cost_of_claims_is_planned():
-    part = plan_of_claims(INFO, LadderSettings(finalists=2, finalist_seeds=3), 4)
+    part = plan_of_claims(INFO, LadderSettings(finalists=2, finalist_seeds=3, baseline_widenings=2), 4)
     assert (part.rung, part.trainings) == ("held_out", 3 * (2 + 2 * 2 + 2))
 
 
