@@ -9,7 +9,7 @@ not count: many losses have a target for the margin.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Final
 
@@ -69,6 +69,10 @@ log-ratio, as TRL's alpha divergence, has its largest gradient there."""
 DISTANT: Final = ("near", "wide", "far", "sharp")
 _CLEARLY_NEGATIVE: Final = -0.1
 """Margins below it count as negative, nats."""
+_REMEDY: Final = (
+    "The direction is right at other inputs, so keep the sign. Find what reverses it in such batches (a condition or a weight "
+    "by the log-ratios or by a statistic of the batch), and remove it or bound it."
+)
 _LEAST_NEGATIVE: Final = 8
 """Fewest negative margins by which a direction is judged."""
 
@@ -121,7 +125,7 @@ def _wrong(gradients: Array, points: Points, measured: Measurements, by_level: b
                 message = (
                     f"the loss raises the margin of only {share:.0%} of the pairs whose margin is negative {place}"
                 )
-                return [numeric_finding("SBX310", message, {"share": share})]
+                return [replace(numeric_finding("SBX310", message, {"share": share}), remedy=_REMEDY)]
     return []
 
 

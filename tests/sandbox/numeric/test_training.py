@@ -38,6 +38,11 @@ def test_a_loss_that_fails_only_on_batches_as_in_training_is_refused_for_every_s
         assert {f.rule for f in report.findings if f.severity == "refuse"} <= rules
 
 
+def test_the_remedy_for_a_direction_that_is_wrong_in_one_stage_keeps_the_sign() -> None:
+    (finding,) = run.run(written(FAIL["reversed_where_both_fell"][0]), seed=0).findings
+    assert "late in training" in finding.message and "keep the sign" in finding.remedy
+
+
 PASS = {
     # Pairs that the reference finds unlikely have wrong labels in one of the worlds: such a loss is right there.
     "turns_pairs_by_their_level": "F.softplus(torch.where(rc + rr > -300, -x, x))",
