@@ -104,6 +104,11 @@ def _tried(entry: RaceEntry, rung: str, fresh: Sequence[int]) -> set[Tuning]:
     return {OWN} | {tuning for tuning in found if all((rung, seed, *tuning) in entry.tuned for seed in fresh)}
 
 
+def _is_beyond(value: float, at: float, ratio: float) -> bool:
+    """Whether a value lies on the side of `at` to which the ratio leads, by half a step or more."""
+    return math.log(value / at) / math.log(ratio) >= 0.5
+
+
 def widened(
     means: Mapping[Tuning, float], grid: Sequence[Tuning], tried: Collection[Tuning], info: TaskInfo, most: int
 ) -> list[Tuning]:
@@ -126,14 +131,9 @@ def widened(
             v for edge, ratio in steps for v in _beyond(edge, ratio, most) if any(math.isclose(v, w) for w in line)
         ]
         for edge, ratio in steps:
-            bounded = any(
-                (v / at - 1) * (ratio - 1) > 0 and abs(math.log(v / at)) >= abs(math.log(ratio)) / 2 for v in line
-            )
-            if bounded or len(added) >= most:
+            if any(_is_beyond(v, at, ratio) for v in line) or len(added) >= most:
                 continue
-            further = next(
-                (v for v in _beyond(edge, ratio, most) if abs(math.log(v / at)) >= abs(math.log(ratio)) / 2), None
-            )
+            further = next((v for v in _beyond(edge, ratio, most) if _is_beyond(v, at, ratio)), None)
             if further is None:
                 continue
             tuning = list(best)

@@ -73,12 +73,16 @@ def test_a_grid_whose_best_arm_lies_at_its_edge_is_widened_beyond_it():
     assert further(low, measured(3, {None: 0.9}, ahead=0.9)) == {(1, 0.025)}
 
 
-def test_it_is_widened_no_more_often_than_allowed():
-    arms = {None: 0.5, 0.05: 0.4, 0.2: 0.6, 0.4: 0.7}
-    finalist = measured(3, {None: 0.9}, ahead=0.9)
-    assert further(measured(1, arms, **DPO), finalist) == {(1, 0.8)}
-    assert further(measured(1, arms | {0.8: 0.8}, **DPO), finalist) == set()
-    assert further(measured(1, arms, **DPO), finalist, baseline_widenings=1) == set()
+def test_it_is_widened_step_by_step_and_no_more_often_than_allowed():
+    finalist = measured(3, {None: 0.95}, ahead=0.95)
+    for ratio in (2, 0.5):
+        arms = {None: 0.5, 0.1 / ratio: 0.4, 0.1 * ratio: 0.6}
+        for step in range(2, 6):
+            value = 0.1 * ratio**step
+            assert further(measured(1, arms, **DPO), finalist, baseline_widenings=step - 2) == set()
+            assert further(measured(1, arms, **DPO), finalist, baseline_widenings=4) == {(1, value)}
+            arms[value] = 0.6 + 0.05 * step
+        assert further(measured(1, arms, **DPO), finalist, baseline_widenings=4) == set()
 
 
 def test_a_grid_whose_best_arm_lies_inside_is_not_widened():
