@@ -35,8 +35,6 @@ FIXED_GROUPS = Wanted(
     (*inputs.RANGE, "betas", "beside_ties"),
 )
 DRAWN_GROUPS = Wanted(("near", "wide", "swapped"), (*inputs.RANGE, "betas"))
-SPREAD = ("near", "wide", "far", "sharp")
-"""Groups that represent usual pairs. They decide which sides of an edge are rare."""
 _PAIRS = inputs_of("preference")
 _SIDES = ("policy_chosen_logps", "policy_rejected_logps")
 _LOST_SHARE = 0.05
@@ -67,7 +65,7 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
         lambda: _batch(measured),
         lambda: check_training(evaluator, measured, seed),
         lambda: find_lookups(evaluator, seed, _PAIRS.example, edges),
-        lambda: check_edges(evaluator, sets.fixed.only(SPREAD).points, _PAIRS.example),
+        lambda: check_edges(evaluator, sets.fixed.only(inputs.SPREAD).points, _PAIRS.example),
         lambda: _on_drawn(evaluator, at_drawn.checked(), measured, seed),
     )
     for check in checks:

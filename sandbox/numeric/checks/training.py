@@ -64,9 +64,8 @@ LARGEST_RATIO: Final = 1e10
 LARGEST_RATIO_DRAWN: Final = 1e13
 """The same for drawn batches, so that a loss close to the limit is not refused for some seeds only."""
 LARGEST_JUMP: Final = 1e4
-"""Largest ratio of a gradient to the largest one at DISTANT probes. Those reach much further, so a loss that is exponential in a
-log-ratio, as TRL's alpha divergence, has its largest gradient there."""
-DISTANT: Final = ("near", "wide", "far", "sharp")
+"""Largest ratio of a gradient to the largest one at the probes of `inputs.SPREAD`. Those reach much further, so a loss that is
+exponential in a log-ratio, as TRL's alpha divergence, has its largest gradient there."""
 _CLEARLY_NEGATIVE: Final = -0.1
 """Margins below it count as negative, nats."""
 _REMEDY: Final = (
@@ -79,7 +78,7 @@ _LEAST_NEGATIVE: Final = 8
 
 def check_training(evaluator: Evaluator, measured: Measurements, seed: int) -> list[Finding]:
     """A refusal if the loss fails on batches as in training, fixed or drawn ones. Raises CannotCompute and NotFinite."""
-    furthest = max(float(np.abs(measured.single.gradient(group)).max()) for group in DISTANT)
+    furthest = max(float(np.abs(measured.single.gradient(group)).max()) for group in inputs.SPREAD)
     for drawn, largest in ((False, LARGEST_RATIO), (True, LARGEST_RATIO_DRAWN)):
         points = _batches(seed if drawn else FIXED)
         gradients = np.stack(finite(evaluator, points, torch.float32).gradients).astype(float)

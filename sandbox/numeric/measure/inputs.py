@@ -196,6 +196,8 @@ SIZE = 32
 """Size of most batches. Batches of one size are evaluated in one call."""
 RANGE = ("start", "near", "wide", "far", "sharp", "pair", "odd", "equal", "short", "long", "ties")
 """The groups in which a loss must be finite."""
+SPREAD = ("near", "wide", "far", "sharp")
+"""Those that represent usual pairs, also distant ones. They decide which sides of an edge are rare."""
 
 
 def _range_groups(rng: np.random.Generator) -> dict[str, Points]:
