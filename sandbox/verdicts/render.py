@@ -6,6 +6,7 @@ child named. Its length is limited, and every character that could control a ter
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -61,8 +62,10 @@ def finding(violation: Violation, source: str, contract: Contract) -> Finding:
             "Set the attribute in __init__ of a class around the method, or take a parameter with a constant default. "
             f"Write: `{_name(excerpt.removeprefix('self.'))}=0.0`, with the intended value"
         )
-    elif violation.code in ("SBX129", "SBX130"):
-        remedy = rule.remedy + suggestion(excerpt) + rule.example
+    elif violation.code in ("SBX129", "SBX130") and (found := suggestion(excerpt)):
+        remedy = rule.remedy + found
+    elif violation.code == "SBX201" and _SIZE.search(excerpt):
+        remedy = "The batch size is not known: remove the branch. A loss that is undefined for a batch of one gets a note only."
     elif violation.code == "SBX126" and excerpt in ("np", "numpy"):
         remedy = "Only constants of numpy are available, after an import. Write: `math.pi`, and use torch's functions for tensors"
     elif violation.code == "SBX126" and not (contract.swap and excerpt in _MARGINS):
@@ -71,6 +74,9 @@ def finding(violation: Violation, source: str, contract: Contract) -> Finding:
         )
     return Finding(violation.code, Severity.REFUSE, message, remedy, line, column, excerpt)
 
+
+_SIZE = re.compile(r"\.(numel|nelement|size|shape)\b|\blen\(")
+"""What a condition on the batch size reads."""
 
 _MARGINS = ("rho", "margin", "log_ratio_margin")
 """Names that a preference loss probably uses for the margin rho."""

@@ -1,7 +1,8 @@
 """Suggestions for a function that losses may not call: an equal expression, or a name that was probably meant. No torch.
 
-Sources, in this order: a table of equal expressions, which a test checks with torch; available names with the same letters
-(`log_sigmoid`, `nn.relu`, `torch.softplus`) or the same words; available names that differ by a typing error.
+Sources, in this order: a table of equal expressions, which a test checks with torch; a table of what to write instead; available
+names with the same letters (`log_sigmoid`, `nn.relu`, `torch.softplus`) or the same words; available names that differ by a typing
+error.
 """
 
 from __future__ import annotations
@@ -45,6 +46,25 @@ EQUAL: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Functions of tensors by name -> an equal expression of operands x, y, z. The prefix `np.` marks names that differ in torch."""
 
+IN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "baddbmm": "torch.matmul and +",
+        "bmm": "torch.matmul",
+        "bucketize": "sums of comparisons, such as `(x > 1.0).float() + (x > 2.0).float()`",
+        "cdist": "differences of `x.unsqueeze(1)` and `y.unsqueeze(0)`, and .norm",
+        "cov": "means of products of differences to the mean",
+        "einsum": "products of tensors and .sum(dim), or torch.matmul",
+        "histc": "means of comparisons",
+        "log_ndtr": (
+            "`torch.where(x > -5, torch.log(0.5 * torch.erfc(-x.clamp(min=-5) / math.sqrt(2))), -0.5 * x * x - 0.919 "
+            "- torch.log(-x.clamp(max=-5)))`, which is within 0.04 of it"
+        ),
+        "mode": "torch.median",
+        "tensordot": "products of tensors and .sum(dim), or torch.matmul",
+    }
+)
+"""Functions without one equal expression -> what to write instead."""
+
 _SLIPS: Final = ((12, 2), (6, 1))
 """(letters, typing errors): a name of at least so many letters may have so many errors, but not in its first letter."""
 _MOST = 3
@@ -57,6 +77,8 @@ def suggestion(excerpt: str) -> str:
     equal = EQUAL.get(f"np.{name}" if numpy else "") or EQUAL.get(name)
     if equal is not None and module != "math":
         return f" The same for tensors: `{equal}`."
+    if name in IN_WORDS and module != "math":
+        return f" Write it with {IN_WORDS[name]}."
     known = [n for n in _known() if n.startswith("math.") == (module == "math") or (numpy and n[:2] != "x.")]
     same = [n for n in known if _letters(_last(n)) == _letters(name) or _words(_last(n)) == _words(name)]
     if same:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sandbox.graph.operations.parts.calls import DEVICE, DTYPE, KEYWORDS, OUT, REDUCTION, P, Spelling, X, call
+from sandbox.graph.operations.parts.calls import DEVICE, DTYPE, KEEPDIM, KEYWORDS, OUT, REDUCTION, P, Spelling, X, call
 
 _ON_CONSTANTS: Final = {
     ("x",): (
@@ -55,6 +55,29 @@ COMPOSED: Final[tuple[Spelling, ...]] = (
     call("Tensor.split", X, P("split_size", "any"), P("dim", "axis", 0), by="split_method"),
     call("torch.unbind Tensor.unbind", X, P("dim", "axis", 0), by="unbind"),
     call("torch.narrow Tensor.narrow", X, P("dim", "axis"), P("start", "int"), P("length", "any"), by="narrow"),
+    *(
+        call(
+            f"torch.{name}_mean",
+            X,
+            P("dim", "any", None),
+            P("unbiased", "flag", None),
+            KEEPDIM,
+            KEYWORDS,
+            P("correction", "int", None),
+            by=f"{name}_mean",
+        )
+        for name in ("var", "std")
+    ),
+    call(
+        "torch.topk Tensor.topk",
+        X,
+        P("k", "int"),
+        P("dim", "axis", -1),
+        P("largest", "flag", True),
+        P("sorted", "ignored", True),
+        by="topk",
+    ),
+    call("torch.kthvalue Tensor.kthvalue", X, P("k", "int"), P("dim", "axis", -1), KEEPDIM, by="kthvalue"),
     call("Tensor.double Tensor.half Tensor.bfloat16", X, by="to_other_float"),
     call("Tensor.int Tensor.short Tensor.byte Tensor.char", X, by="unsupported_type"),
     call("Tensor.numel Tensor.nelement torch.numel", X, by="count"),

@@ -15,6 +15,7 @@ from types import CodeType
 from sandbox.child.allowlist import limits
 from sandbox.child.protocol import Refusal, SourceSpan, Violation
 from sandbox.child.static.classes import ClassSource, take_apart
+from sandbox.child.static.description import without_description
 from sandbox.child.static.entry import Entry, find_entry
 from sandbox.child.static.imports import resolve, without_aliases
 from sandbox.child.static.restricted import compile_checked
@@ -44,6 +45,7 @@ def check(source: str, contract: Contract, arguments: Sequence[str] = ()) -> Che
     refused_classes: list[Violation] = []
     try:
         tree = _parse(source)
+        notes += without_description(tree)
         nodes = _nodes(tree)
         check_letters(source, nodes)
         imports = without_aliases(tree, resolve(nodes))

@@ -193,7 +193,7 @@ SOURCE_RULES = (
         "starred argument",
         "Arguments must be written one by one, so that each can be checked. `*args` and `**kwargs` are allowed in a definition "
         "if nothing reads them.",
-        "Write out the arguments.",
+        "Write out the arguments; an option is a parameter with a constant default.",
         example("return torch.stack(*[[rho, rho]]).mean(0)"),
         example("return -F.logsigmoid(beta * torch.stack([rho, rho]).mean(0))"),
         message="{text}: starred arguments are not allowed in a call, nor in a definition that reads them",
@@ -206,7 +206,6 @@ SOURCE_RULES = (
         "Remove the text.",
         example('f"{rho}"\nreturn -F.logsigmoid(beta * rho)'),
         message="formatting text is not allowed",
-        line='if loss_type == "hinge":',
     ),
     refuse(
         "SBX123",
@@ -280,7 +279,7 @@ SOURCE_RULES = (
         "Use an available function, or compose the value from exp, log, sigmoid, softplus, clamp, where and arithmetic.",
         example("return torch.lgamma(rho)"),
         message="{text} is not available to a loss",
-        line="return F.softplus(-beta * rho)",
+        line="weight = torch.sigmoid(0.5 * rho.detach())",
     ),
     refuse(
         "SBX131",
@@ -345,8 +344,8 @@ SOURCE_RULES = (
     refuse(
         "SBX137",
         "switch of torch's state",
-        "The trainer controls gradients, precision, devices and threads, and these settings are global.",
-        "Remove it; use .detach() on values that should get no gradient.",
+        "The trainer controls gradients, precision, devices, threads and compilation. Most of these settings are global.",
+        "Remove it; a loss is computed on whole batches. Use .detach() on values that should get no gradient.",
         example("torch.set_grad_enabled(False)\nreturn -F.logsigmoid(beta * rho)"),
         message="{text} changes how torch runs",
         line="weight = torch.sigmoid(rho).detach()",

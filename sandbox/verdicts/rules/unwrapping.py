@@ -1,4 +1,4 @@
-"""SBX250 to SBX260: notes on how a source was unwrapped: what was removed or rewritten before tracing. They refuse nothing."""
+"""SBX250 to SBX261: notes on how a source was unwrapped: what was removed or rewritten before tracing. They refuse nothing."""
 
 from __future__ import annotations
 
@@ -117,6 +117,15 @@ UNWRAPPING_RULES: tuple[Rule, ...] = (
         "Nothing needs to change.",
         example(f"if beta > 0:\n    {DPO}\nreturn -rho"),
         "{text} is decided by the contract: beta is above zero, and a batch is not empty",
+    ),
+    _unwrapping(
+        "SBX261",
+        "description of the module removed",
+        "Names such as `__all__` and `__version__` describe a module to those who import it. A loss is not imported, so they "
+        "were removed.",
+        "Nothing needs to change.",
+        f'__all__ = ["loss"]\n\n\n{GOOD}',
+        "{text} has no effect on the loss, and was removed",
     ),
 )
 """The notes, in order of their codes."""

@@ -61,6 +61,29 @@ SPECIAL: dict[str, tuple[str, ...]] = {
     "Tensor.chunk": ("torch.cat([x, y, p]).chunk(3)[2]",),
     "torch.unbind": ("torch.unbind(torch.stack([x, y]))[1]", "torch.unbind(torch.stack([x, y], 1), dim=-1)[0]"),
     "Tensor.unbind": ("torch.stack([x, y]).unbind(0)[0]",),
+    "torch.topk": (
+        "torch.topk(torch.stack([x, y, p], 1), 2, dim=1)[0]",
+        "torch.topk(torch.stack([x, y, p]), 3, 0, largest=False).values",
+        "torch.topk(x, 1)[0]",
+        "torch.topk(S, 1, dim=0, largest=False).values",
+    ),
+    "Tensor.topk": ("torch.stack([x, y, p], 1).topk(2)[0]", "x.topk(1).values"),
+    "torch.kthvalue": (
+        "torch.kthvalue(torch.stack([x, y, p], 1), 2)[0]",
+        "torch.kthvalue(torch.stack([x, y, p]), 3, dim=0, keepdim=True).values",
+        "torch.kthvalue(x, 1).values",
+    ),
+    "Tensor.kthvalue": ("torch.stack([x, y, p], 1).kthvalue(1, keepdim=True)[0]",),
+    "torch.var_mean": (
+        "torch.var_mean(x)[0]",
+        "torch.var_mean(S, 1, unbiased=False)[0]",
+        "torch.var_mean(x, 0, keepdim=True)[1]",
+    ),
+    "torch.std_mean": (
+        "torch.std_mean(x, correction=0)[0]",
+        "torch.std_mean(S, dim=1)[1]",
+        "torch.std_mean(x, False)[0]",
+    ),
     "torch.eye": ("torch.eye(len(x))", "torch.eye(x.shape[0], dtype=torch.bool)", "torch.eye(len(x), device=x.device)"),
     "Tensor.gather": ("x.gather(dim=0, index=k)",),
 }

@@ -222,3 +222,18 @@ def test_parameters_without_a_value_are_named_with_a_line() -> None:
     method = source.replace("beta, gamma", "*, k=1.0").replace("(policy", "(self, policy")
     (found,) = vet(method + "    return self.loss_type\n", numeric=False).findings
     assert found.rule == "SBX129" and "`loss_type=0.0`" in found.remedy
+
+
+def test_the_names_that_describe_a_module_are_left_out_and_nothing_else() -> None:
+    described = '__all__ = ["loss"]\n__version__ = "1.0"\n'
+    plain, noted = vet(candidate(DPO), numeric=False), vet(candidate(DPO, before=described), numeric=False)
+    assert [f.rule for f in noted.findings] == ["SBX261"] and noted.hash == plain.hash
+    for statement in ("__all__ = [loss]", "__all__ += ['loss']", "__name__ = 'loss'", "__all__ = __version__ = 'loss'"):
+        assert {"SBX112", "SBX125"} & {*codes(candidate(DPO, before=f"{statement}\n"))}, statement
+    assert "SBX112" in codes(candidate(DPO) + "if __name__ == '__main__':\n    loss()\n")
+
+
+@pytest.mark.parametrize("condition", ["x.numel() > 1", "len(x) > 1", "x.shape[0] > 1"])
+def test_a_branch_on_the_batch_size_is_to_be_removed(condition: str) -> None:
+    (found,) = vet(candidate(f"if {condition}:", "    x = x - x.mean()", DPO), numeric=False).refusals
+    assert found.rule == "SBX201" and "remove the branch" in found.remedy and "torch.where" not in found.remedy

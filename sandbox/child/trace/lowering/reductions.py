@@ -29,6 +29,20 @@ def _spread(op: str) -> Lowering:
 LOWERINGS["var"], LOWERINGS["std"] = _spread("var"), _spread("std")
 
 
+def _spread_and_mean(op: str) -> Lowering:
+    spread = _spread(op)
+
+    def made(r: Recorder, a: dict[str, Any]) -> Any:
+        found = spread(r, a)
+        dim = None if isinstance(a["dim"], bool) else axes(a["dim"])
+        return found, r.add("mean", (floating(a["input"]),), {"dim": dim, "keepdim": a["keepdim"]})
+
+    return made
+
+
+LOWERINGS["var_mean"], LOWERINGS["std_mean"] = _spread_and_mean("var"), _spread_and_mean("std")
+
+
 def _extreme(op: str, position: str, elementwise: str) -> Lowering:
     def made(r: Recorder, a: dict[str, Any]) -> Any:
         x, dim, other = a["input"], a["dim"], a["other"]
@@ -88,3 +102,37 @@ LOWERINGS["argmax"], LOWERINGS["argmin"] = _position("argmax"), _position("argmi
 def _sort(r: Recorder, a: dict[str, Any]) -> Any:
     attrs = {"dim": a["dim"], "descending": a["descending"]}
     return Pair(r.add("sort", (a["input"],), attrs), r.add("argsort", (a["input"],), attrs))
+
+
+@lowering("topk")
+def _topk(r: Recorder, a: dict[str, Any]) -> Any:
+    """The k largest or smallest values along an axis, in order. Of a batch, whose size is not known, only one."""
+    x, k, dim = a["input"], a["k"], a["dim"]
+    if k == 1:
+        return _one(r, x, dim, largest=a["largest"], keepdim=True)
+    return _in_order(r, x, dim, k, "slice", {"start": 0, "stop": k}, descending=a["largest"])
+
+
+@lowering("kthvalue")
+def _kthvalue(r: Recorder, a: dict[str, Any]) -> Any:
+    """The k-th smallest value along an axis. Of a batch, whose size is not known, only the smallest."""
+    x, k, dim = a["input"], a["k"], a["dim"]
+    if k == 1:
+        return _one(r, x, dim, largest=False, keepdim=a["keepdim"])
+    if a["keepdim"]:
+        return _in_order(r, x, dim, k, "slice", {"start": k - 1, "stop": k}, descending=False)
+    return _in_order(r, x, dim, k, "select", {"index": k - 1}, descending=False)
+
+
+def _one(r: Recorder, x: SymTensor, dim: int, *, largest: bool, keepdim: bool) -> Pair:
+    attrs = {"dim": dim, "keepdim": keepdim}
+    return Pair(*(r.add(op, (x,), attrs) for op in (("max", "argmax") if largest else ("min", "argmin"))))
+
+
+def _in_order(r: Recorder, x: SymTensor, dim: int, k: int, op: str, part: dict[str, int], *, descending: bool) -> Pair:
+    """A part of the sorted values, and of their positions."""
+    size = x.dims[dim].constant if -len(x.dims) <= dim < len(x.dims) else None
+    if size is None or not 1 <= k <= size:
+        raise misfit()
+    ordered = (r.add(sort, (x,), {"dim": dim, "descending": descending}) for sort in ("sort", "argsort"))
+    return Pair(*(r.add(op, (y,), {"dim": dim, **part}) for y in ordered))

@@ -1,0 +1,35 @@
+"""Removal of the names with which a module describes itself, such as `__all__`. A loss is never imported, so they have no effect.
+
+`if __name__ == "__main__":` stays, and is refused: people may run a file that was accepted, and nothing in it may be unchecked.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from sandbox.child.protocol import Violation
+from sandbox.child.static.syntax import first_line, is_constant
+
+_ABOUT = frozenset({"__all__", "__author__", "__copyright__", "__license__", "__version__"})
+
+
+def without_description(tree: ast.Module) -> list[Violation]:
+    """Remove, in place, the statements that give these names a constant value. Returns a note for each."""
+    kept: list[ast.stmt] = []
+    removed: list[Violation] = []
+    for statement in tree.body:
+        if _is_description(statement):
+            removed.append(Violation("SBX261", first_line(statement)))
+        else:
+            kept.append(statement)
+    tree.body = kept
+    return removed
+
+
+def _is_description(statement: ast.stmt) -> bool:
+    match statement:
+        case ast.Assign(targets=[ast.Name(id)], value=ast.List(elts=elements)):
+            return id in _ABOUT and all(map(is_constant, elements))
+        case ast.Assign(targets=[ast.Name(id)], value=value):
+            return id in _ABOUT and is_constant(value)
+    return False
