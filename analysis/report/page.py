@@ -178,6 +178,7 @@ def _shapes(snapshot: Snapshot, chosen: list[Leader]) -> Any:
     from analysis.plots.curves import draw_shapes
     from analysis.plots.landscape.curve import BETA, curve
 
+    _along(snapshot)  # the caption needs the run's own contract, also where the graphs say another
     seeds = [row.id for row in snapshot.seeds][:4]
     ids = [leader.id for leader in chosen][: SHAPES - len(seeds)]
     graphs = {id: graph for id in (*ids, *seeds) if (graph := snapshot.graph(id)) is not None}

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 import sys
 from html.parser import HTMLParser
 
@@ -225,6 +226,13 @@ def test_without_matplotlib_it_is_an_error_unless_pictures_are_left_out(tmp_path
         report.write_report(tmp_path)
     assert not (tmp_path / "report.html").exists()
     assert "<svg" not in report.write_report(tmp_path, pictures=False).read_text("utf-8")
+
+
+def test_a_contract_that_is_not_installed_leaves_out_the_shapes_alone(tmp_path):
+    with sqlite3.connect(make_archive(tmp_path, 12)) as connection:
+        connection.execute("UPDATE run SET contract = 'of_another_package'")
+    html = report.write_report(tmp_path).read_text("utf-8")
+    assert html.count("<svg") == 3 and "The finalists and the known losses" in html
 
 
 def test_without_torch_only_the_shapes_are_missing(tmp_path, monkeypatch):
