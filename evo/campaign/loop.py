@@ -33,7 +33,7 @@ from evo.proposing.propose import Proposer
 from evo.proposing.request import Request
 from evo.proposing.studies import STUDY
 from evo.search.budget import NO_COST, Cost, Spent, exceeded_limit
-from evo.search.budget_split import reserved_for_final
+from evo.search.budget_split import reserved_for_final, reserved_for_late_stages
 from evo.search.duplicates import DuplicateIndex
 from evo.search.operators import STUDIES
 from evo.search.population import Population
@@ -86,6 +86,8 @@ class Campaign:
     began: float = field(default_factory=time.monotonic)
     final_reserve: Cost = NO_COST
     """Part of the budget that the search leaves to the final."""
+    late_reserve: Cost = NO_COST
+    """Part that the proposals leave to the stages of the ladder that wait for their end."""
     spent_before: Spent = field(default_factory=Spent)
     """What earlier sessions spent."""
     monitor: EndpointMonitor = field(default_factory=EndpointMonitor)
@@ -100,7 +102,7 @@ class Campaign:
         self.proposers = Proposers.of(self.config, self.asked, self.population, self.monitor, self.requests)
         self.studies = StudyProposer(
             self.archive, self.reader, self.vetter, self.workers, self.config.search, self.population.rungs[-1],
-            lambda: self._blocked(self._first_cost, self.final_reserve),
+            lambda: self._blocked(self._first_cost, self._reserve),
         )  # fmt: skip
 
     async def run(self) -> str:
@@ -119,6 +121,7 @@ class Campaign:
         self.population.advance(self.reader)
         self.spent_before = self.population.spent(self.population.recorded_seconds)
         self.final_reserve = Cost(evaluations=reserved_for_final(self.config, self.population))
+        self.late_reserve = Cost(evaluations=reserved_for_late_stages(self.config, self.population))
         backlog.add_seed_losses(self.archive, self.reader, self.population.seed_losses)
         cut_off = [self.train(job) for job in self._seeds_without_result()]
         published, own = backlog.unvetted_seed_losses(self.reader)
@@ -178,7 +181,7 @@ class Campaign:
         recorder = AttemptRecorder(self.archive, proposer, request, blocked, monitor.tell_once)
         cost = Cost(1, 0, *proposer.worst_case(request))
         self.largest_call = max(self.largest_call, cost, key=lambda c: (c.tokens, c.usd))
-        if self._blocked(cost, self.final_reserve):
+        if self._blocked(cost, self._reserve):
             return None
         self.calls[request.step] = cost
         self.requests[request.step] = recorder.pending
@@ -271,7 +274,9 @@ class Campaign:
         try:
             while True:
                 begun |= {asyncio.create_task(self.vet_and_train(c)) for c in map(self.admit, injections.take()) if c}
-                begun |= {training for job in self._due_in_search() if (training := self._begin(job))}
+                begun |= {
+                    training for job in self._due_in_search(ending=not candidates) if (training := self._begin(job))
+                }
                 while (limit := self._limit()) is None and len(candidates) < self.proposers.at_once:
                     candidates.add(asyncio.create_task(self.candidate(next(steps))))
                     await asyncio.sleep(0)  # lets the task reserve its cost before the limit is checked again
@@ -319,6 +324,10 @@ class Campaign:
         costs = (begun, *map(self._judging, rungs), *self.calls.values())
         return sum(costs, self._first_cost.times(self.reserved_trainings))
 
+    @property
+    def _reserve(self) -> Cost:
+        return self.final_reserve + self.late_reserve
+
     def _blocked(self, wanted: Cost, reserved: Cost = NO_COST) -> str | None:
         """Why work that costs `wanted` may not start while `reserved` is kept free; None if it may."""
         used = self.used
@@ -327,7 +336,7 @@ class Campaign:
 
     def _limit(self) -> str | None:
         """Why no further proposal may be requested; None if one may. A proposal needs budget for its first training too."""
-        blocked = self._blocked(self.largest_call + self._first_cost, self.final_reserve)
+        blocked = self._blocked(self.largest_call + self._first_cost, self._reserve)
         return blocked or why_stopped(self.config.budget, self.population.advance(self.reader))
 
     def _proposal_reserve(self) -> Cost:
@@ -338,10 +347,14 @@ class Campaign:
         left = self.proposers.at_once if wanted is None else wanted - self.used.proposals - len(self.calls)
         return self._first_cost.times(max(0, min(self.proposers.at_once - self.reserved_trainings, left)))
 
-    def _due_in_search(self) -> list[Job]:
-        """The trainings that the ladder asks for now. They leave budget for the first trainings of proposals and for the final."""
-        due = self.population.advance(self.reader).screening.due()
-        return self._allowed(due, self._proposal_reserve() + self.final_reserve)
+    def _due_in_search(self, *, ending: bool) -> list[Job]:
+        """The trainings that the ladder asks for now. They leave budget for the first trainings of proposals and for the final.
+
+        `ending`: no proposal is in progress, so if none may be requested either, those come that wait for the end.
+        """
+        ending = ending and self._limit() is not None
+        due = self.population.advance(self.reader).screening.due(ending=ending)
+        return self._allowed(due, self._proposal_reserve() + (self.final_reserve if ending else self._reserve))
 
     def _allowed(self, jobs: Iterable[Job], reserve: Cost = NO_COST) -> list[Job]:
         """Those of `jobs` that are not started yet and that the budget allows. Only first trainings may use the `reserve`."""
@@ -385,7 +398,7 @@ class Campaign:
         """Why the request of a step may not be retried; None if it may."""
         cost = self.calls.pop(step)
         try:
-            return self._blocked(cost, self.final_reserve)
+            return self._blocked(cost, self._reserve)
         finally:
             self.calls[step] = cost
 

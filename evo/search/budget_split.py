@@ -6,7 +6,7 @@ from analysis.wording import count
 from evo.config.schema import Config
 from evo.search.budget import Cost, exceeded_limit
 from evo.search.population import Population
-from fitness.schedule.planned import plan, plan_of_claims
+from fitness.schedule.planned import Planned, plan, plan_of_claims
 
 
 def budget_forecast(config: Config, population: Population) -> list[str]:
@@ -18,7 +18,8 @@ def budget_forecast(config: Config, population: Population) -> list[str]:
     used = population.spent(population.recorded_seconds)
     if budget.proposals is not None and used.proposals >= budget.proposals:
         return []
-    waiting, reserved = _waiting(population), reserved_for_final(config, population)
+    waiting, final = _waiting(population), reserved_for_final(config, population)
+    reserved = final + reserved_for_late_stages(config, population)
     judging = info.judging(population.rungs[0])
     training = Cost(evaluations=1, tokens=judging.tokens, usd=judging.usd or 0.0)
     lines = []
@@ -30,11 +31,7 @@ def budget_forecast(config: Config, population: Population) -> list[str]:
         lines.append(
             f"Trainings: {_left(config, population)} of the budget of {budget.evaluations} are left. The seed losses take up to "
             f"{of_seed_losses}, {waiting} of them before the first proposal. The final takes {_final(config, population)}, "
-            + (
-                "which are reserved"
-                if reserved
-                else "for which the budget is too small: it gets what the search leaves"
-            )
+            + ("which are reserved" if final else "for which the budget is too small: it gets what the search leaves")
             + (f", and up to {claims} more if a claim depends on them." if claims else ".")
         )
     planned = training.times(waiting) + Cost(evaluations=reserved)
@@ -70,6 +67,18 @@ def reserved_for_final(config: Config, population: Population) -> int:
     return wanted if _left(config, population) >= wanted + search else 0
 
 
+def reserved_for_late_stages(config: Config, population: Population) -> int:
+    """Number of trainings that the proposals leave to the stages of the ladder that wait for their end (`ladder.early_seeds`).
+
+    All that these take, if that leaves a proposal its first training. 0 without trainings reserved for the final.
+    """
+    final = reserved_for_final(config, population)
+    if not final or population.measured_in_final:
+        return 0
+    wanted = sum(part.trainings for part in _plan(config, population) if part.late)
+    return max(0, min(wanted, _left(config, population) - final - _waiting(population) - 1))
+
+
 def _left(config: Config, population: Population) -> int:
     assert config.budget.evaluations is not None
     return max(0, config.budget.evaluations - population.spent(0.0).evaluations)
@@ -80,7 +89,10 @@ def _waiting(population: Population) -> int:
 
 
 def _final(config: Config, population: Population) -> int:
+    return _plan(config, population)[-1].trainings
+
+
+def _plan(config: Config, population: Population) -> tuple[Planned, ...]:
     proposals = config.budget.proposals
     most = _left(config, population) if proposals is None else proposals
-    *_, final = plan(population.info, population.ladder, population.all_seed_losses, most)
-    return final.trainings
+    return plan(population.info, population.ladder, population.all_seed_losses, most)

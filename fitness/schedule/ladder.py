@@ -9,7 +9,8 @@ the rung of highest fidelity with more and more seeds. Two conditions decide on 
   prediction is a linear regression through the losses that have completed both stages.
 
 So few losses are promoted where a stage predicts the next one well, and the whole upper part where it does not. All losses of a
-stage are measured on the same seeds, so comparisons are paired. A loss whose training failed at any stage is out. The rule is
+stage are measured on the same seeds, so comparisons are paired. A loss whose training failed at any stage is out. Stages of more
+than `early_seeds` seeds wait for the end of the proposals: by then most of what would have reached them is surpassed. The rule is
 asynchronous: it is applied after every result, so an early loss may be promoted although later ones would have displaced it.
 
 Seed losses are measured at every stage, whatever their fitness. The ladder only decides what is trained next: claims rest on the
@@ -115,6 +116,10 @@ class Stage:
     places: int | None
     """The most losses that may be promoted from it, and never more than half; None: the settings' fraction."""
 
+    def is_early(self, settings: LadderSettings) -> bool:
+        """Whether it is open while proposals come. The later ones are for the choice of the finalists alone."""
+        return len(self.seeds) <= settings.early_seeds
+
 
 def stages(info: TaskInfo, settings: LadderSettings, seeds: Seeds) -> tuple[Stage, ...]:
     """All stages, cheapest first. After the rungs, the seeds double from stage to stage up to `contender_seeds`."""
@@ -128,11 +133,16 @@ def stages(info: TaskInfo, settings: LadderSettings, seeds: Seeds) -> tuple[Stag
     return tuple(rungs)
 
 
-def screening(entries: Sequence[RaceEntry], info: TaskInfo, settings: LadderSettings, seeds: Seeds) -> tuple[Job, ...]:
-    """Trainings due during the search, those of the highest stage first, without those that have a result."""
+def screening(
+    entries: Sequence[RaceEntry], info: TaskInfo, settings: LadderSettings, seeds: Seeds, *, ending: bool = True
+) -> tuple[Job, ...]:
+    """Trainings due during the search, those of the highest stage first, without those that have a result.
+
+    `ending`: no further proposals come.
+    """
     alive = [e for e in entries if not e.failed]
     seed_losses = [e for e in entries if e.seed_loss]
-    way = stages(info, settings, seeds)
+    way = [stage for stage in stages(info, settings, seeds) if ending or stage.is_early(settings)]
     due, climbing = [], alive
     for stage, following in zip(way, [*way[1:], None], strict=True):
         due.append([Job(e.candidate_id, stage.rung, s) for e in (*seed_losses, *climbing) for s in stage.seeds])

@@ -18,6 +18,8 @@ class Planned:
     rung: str
     trainings: int
     seconds_each: float
+    late: bool = False
+    """Whether it waits for the end of the proposals."""
 
     @property
     def seconds(self) -> float:
@@ -36,7 +38,8 @@ def plan(info: TaskInfo, settings: LadderSettings, seed_losses: int, proposals: 
         further = len(stage.seeds) - (len(before.seeds) if before.rung == stage.rung else 0)
         part = "search" if further == len(stage.seeds) else f"search, {len(stage.seeds)} seeds"
         seconds = info.rung(stage.rung).estimated_seconds
-        planned.append(Planned(part, stage.rung, further * (seed_losses + climbing), seconds))
+        late = not stage.is_early(settings)
+        planned.append(Planned(part, stage.rung, further * (seed_losses + climbing), seconds, late))
         bar = seed_losses if stage.places is None else 0
         climbing = min(climbing, places(stage, bar + climbing, settings))
         before = stage

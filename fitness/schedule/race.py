@@ -91,10 +91,10 @@ def _next(
     results: dict[int, dict[tuple[str, int], float | None]], seed_losses: Sequence[int],
 ) -> Job | None:  # fmt: skip
     """The first training that is due, admitting new losses until one is; None when no loss is left."""
-    while not (due := screening(entries, info, settings, seeds)):
+    while not (due := screening(entries, info, settings, seeds, ending=False)):
         arrival = next(waiting, None)
         if arrival is None:
-            return None
+            return next(iter(screening(entries, info, settings, seeds)), None)
         results[arrival] = {}
         entries.append(RaceEntry(arrival, arrival in seed_losses, results[arrival], arrival in seed_losses[:1]))
     return due[0]

@@ -54,10 +54,14 @@ class Screening:
                     step.add(entry, here, there, last=following is None)
         self._means[number] = now
 
-    def due(self) -> tuple[Job, ...]:
-        """Trainings due during the search, those of the highest stage first, without those that have a result."""
+    def due(self, *, ending: bool = True) -> tuple[Job, ...]:
+        """Trainings due during the search, those of the highest stage first, without those that have a result.
+
+        `ending`: no further proposals come.
+        """
         jobs: list[Job] = []
-        for before, step in zip([None, *self._steps], self._steps, strict=False):
+        open_steps = [step for step in self._steps if ending or step.stage.is_early(self._settings)]
+        for before, step in zip([None, *open_steps], open_steps, strict=False):
             climbing = self._entering if before is None else before.promoted(self._settings)
             jobs[:0] = [job for number in (*self._seed_losses, *climbing) for job in self._open(number, step.stage)]
         return tuple(dict.fromkeys(jobs))

@@ -27,6 +27,12 @@ class LadderSettings(BaseModel):
         6, ge=0, description="best losses that get a second seed; half of them get further seeds, and so on"
     )
     contender_seeds: int = Field(4, ge=1, le=64, description="most seeds of a contender in the search")
+    early_seeds: int = Field(
+        2,
+        ge=1,
+        le=64,
+        description="most seeds of a contender while proposals come; the others follow when the last proposal is trained",
+    )
     baseline_betas: tuple[float, ...] = Field(
         (0.5, 2.0), description="multiples of the task's beta with which the final also trains the baseline"
     )
