@@ -33,7 +33,7 @@ from evo.proposing.propose import Proposer
 from evo.proposing.request import Request
 from evo.proposing.studies import STUDY
 from evo.search.budget import NO_COST, Cost, Spent, exceeded_limit
-from evo.search.budget_split import reserved_for_final, reserved_for_late_stages
+from evo.search.budget_split import Reserve
 from evo.search.duplicates import DuplicateIndex
 from evo.search.operators import STUDIES
 from evo.search.population import Population
@@ -84,10 +84,7 @@ class Campaign:
     largest_call: Cost = field(default_factory=lambda: Cost(proposals=1))
     """Largest maximum cost of any request of this session."""
     began: float = field(default_factory=time.monotonic)
-    final_reserve: Cost = NO_COST
-    """Part of the budget that the search leaves to the final."""
-    late_reserve: Cost = NO_COST
-    """Part that the proposals leave to the stages of the ladder that wait for their end."""
+    reserve: Reserve = field(default_factory=Reserve)
     spent_before: Spent = field(default_factory=Spent)
     """What earlier sessions spent."""
     monitor: EndpointMonitor = field(default_factory=EndpointMonitor)
@@ -102,7 +99,7 @@ class Campaign:
         self.proposers = Proposers.of(self.config, self.asked, self.population, self.monitor, self.requests)
         self.studies = StudyProposer(
             self.archive, self.reader, self.vetter, self.workers, self.config.search, self.population.rungs[-1],
-            lambda: self._blocked(self._first_cost, self._reserve),
+            lambda: self._blocked(self._first_cost, self.reserve.whole),
         )  # fmt: skip
 
     async def run(self) -> str:
@@ -120,8 +117,7 @@ class Campaign:
         self.phase, self.began = Phase.SEEDS, time.monotonic()
         self.population.advance(self.reader)
         self.spent_before = self.population.spent(self.population.recorded_seconds)
-        self.final_reserve = Cost(evaluations=reserved_for_final(self.config, self.population))
-        self.late_reserve = Cost(evaluations=reserved_for_late_stages(self.config, self.population))
+        self.reserve = Reserve.of(self.config, self.population)
         backlog.add_seed_losses(self.archive, self.reader, self.population.seed_losses)
         cut_off = [self.train(job) for job in self._seeds_without_result()]
         published, own = backlog.unvetted_seed_losses(self.reader)
@@ -181,7 +177,7 @@ class Campaign:
         recorder = AttemptRecorder(self.archive, proposer, request, blocked, monitor.tell_once)
         cost = Cost(1, 0, *proposer.worst_case(request))
         self.largest_call = max(self.largest_call, cost, key=lambda c: (c.tokens, c.usd))
-        if self._blocked(cost, self._reserve):
+        if self._blocked(cost, self.reserve.whole):
             return None
         self.calls[request.step] = cost
         self.requests[request.step] = recorder.pending
@@ -324,10 +320,6 @@ class Campaign:
         costs = (begun, *map(self._judging, rungs), *self.calls.values())
         return sum(costs, self._first_cost.times(self.reserved_trainings))
 
-    @property
-    def _reserve(self) -> Cost:
-        return self.final_reserve + self.late_reserve
-
     def _blocked(self, wanted: Cost, reserved: Cost = NO_COST) -> str | None:
         """Why work that costs `wanted` may not start while `reserved` is kept free; None if it may."""
         used = self.used
@@ -336,7 +328,7 @@ class Campaign:
 
     def _limit(self) -> str | None:
         """Why no further proposal may be requested; None if one may. A proposal needs budget for its first training too."""
-        blocked = self._blocked(self.largest_call + self._first_cost, self._reserve)
+        blocked = self._blocked(self.largest_call + self._first_cost, self.reserve.whole)
         return blocked or why_stopped(self.config.budget, self.population.advance(self.reader))
 
     def _proposal_reserve(self) -> Cost:
@@ -354,7 +346,7 @@ class Campaign:
         """
         ending = ending and self._limit() is not None
         due = self.population.advance(self.reader).screening.due(ending=ending)
-        return self._allowed(due, self._proposal_reserve() + (self.final_reserve if ending else self._reserve))
+        return self._allowed(due, self._proposal_reserve() + (self.reserve.final if ending else self.reserve.whole))
 
     def _allowed(self, jobs: Iterable[Job], reserve: Cost = NO_COST) -> list[Job]:
         """Those of `jobs` that are not started yet and that the budget allows. Only first trainings may use the `reserve`."""
@@ -398,7 +390,7 @@ class Campaign:
         """Why the request of a step may not be retried; None if it may."""
         cost = self.calls.pop(step)
         try:
-            return self._blocked(cost, self._reserve)
+            return self._blocked(cost, self.reserve.whole)
         finally:
             self.calls[step] = cost
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Self
+
 from analysis.wording import count
 from evo.config.schema import Config
-from evo.search.budget import Cost, exceeded_limit
+from evo.search.budget import NO_COST, Cost, exceeded_limit
 from evo.search.population import Population
 from fitness.schedule.planned import Planned, plan, plan_of_claims
 
@@ -18,8 +21,7 @@ def budget_forecast(config: Config, population: Population) -> list[str]:
     used = population.spent(population.recorded_seconds)
     if budget.proposals is not None and used.proposals >= budget.proposals:
         return []
-    waiting, final = _waiting(population), reserved_for_final(config, population)
-    reserved = final + reserved_for_late_stages(config, population)
+    waiting, reserve = _waiting(population), Reserve.of(config, population)
     judging = info.judging(population.rungs[0])
     training = Cost(evaluations=1, tokens=judging.tokens, usd=judging.usd or 0.0)
     lines = []
@@ -31,17 +33,21 @@ def budget_forecast(config: Config, population: Population) -> list[str]:
         lines.append(
             f"Trainings: {_left(config, population)} of the budget of {budget.evaluations} are left. The seed losses take up to "
             f"{of_seed_losses}, {waiting} of them before the first proposal. The final takes {_final(config, population)}, "
-            + ("which are reserved" if final else "for which the budget is too small: it gets what the search leaves")
+            + (
+                "which are reserved"
+                if reserve.final.evaluations
+                else "for which the budget is too small: it gets what the search leaves"
+            )
             + (f", and up to {claims} more if a claim depends on them." if claims else ".")
         )
-    planned = training.times(waiting) + Cost(evaluations=reserved)
+    planned = training.times(waiting) + reserve.whole
     limit = exceeded_limit(budget, used, planned, Cost(proposals=1) + training)
     if limit:
         lines.append(
             f"No proposal will be requested, since none could be trained: {limit}. Raise the budget for a search."
         )
     elif budget.evaluations is not None:
-        most = _left(config, population) - waiting - reserved
+        most = _left(config, population) - waiting - reserve.whole.evaluations
         lines.append(f"So at most {count(most, 'proposal')} can be trained; each has its first training reserved.")
     return lines
 
@@ -54,29 +60,35 @@ def most_study_trainings(config: Config, proposals: float) -> int:
     return sum(int(proposals // study.every) * study.trainings for study in studies if study.every is not None)
 
 
-def reserved_for_final(config: Config, population: Population) -> int:
-    """Number of trainings that the search leaves to the final.
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Parts of a budget of trainings that proposals may not use. None without such a budget."""
 
-    All that the final takes if the budget also allows a search, else 0. 0 without a budget of trainings. Once the final has begun,
-    the rest of it is reserved even if no search is possible.
-    """
-    if config.budget.evaluations is None:
-        return 0
-    wanted = max(0, _final(config, population) - population.measured_in_final)
-    search = 0 if population.measured_in_final else _waiting(population) + 1
-    return wanted if _left(config, population) >= wanted + search else 0
+    final: Cost = NO_COST
+    """What the search leaves to the final: all that it takes if the budget also allows a search. Once the final has begun, the rest
+    of it, even if no search is possible."""
+    late: Cost = NO_COST
+    """What the proposals leave to the stages of the ladder that wait for their end (`ladder.early_seeds`): all that these take, if
+    that leaves a proposal its first training."""
 
+    @classmethod
+    def of(cls, config: Config, population: Population) -> Self:
+        """The parts of what is left of the budget."""
+        if config.budget.evaluations is None:
+            return cls()
+        final = max(0, _final(config, population) - population.measured_in_final)
+        if population.measured_in_final:
+            return cls(Cost(evaluations=final)) if _left(config, population) >= final else cls()
+        rest = _left(config, population) - final - _waiting(population) - 1
+        if rest < 0:
+            return cls()
+        late = sum(part.trainings for part in _plan(config, population) if part.late)
+        return cls(Cost(evaluations=final), Cost(evaluations=min(late, rest)))
 
-def reserved_for_late_stages(config: Config, population: Population) -> int:
-    """Number of trainings that the proposals leave to the stages of the ladder that wait for their end (`ladder.early_seeds`).
-
-    All that these take, if that leaves a proposal its first training. 0 without trainings reserved for the final.
-    """
-    final = reserved_for_final(config, population)
-    if not final or population.measured_in_final:
-        return 0
-    wanted = sum(part.trainings for part in _plan(config, population) if part.late)
-    return max(0, min(wanted, _left(config, population) - final - _waiting(population) - 1))
+    @property
+    def whole(self) -> Cost:
+        """Both parts."""
+        return self.final + self.late
 
 
 def _left(config: Config, population: Population) -> int:

@@ -7,7 +7,7 @@ from evo.config.schema import Config, SearchConfig
 from evo.proposing.studies.simplifying import removable, simplifying
 from evo.proposing.studies.study import STUDY, Study, study_seeds
 from evo.proposing.studies.tuning import tunable, tuning
-from evo.search.budget_split import reserved_for_final, reserved_for_late_stages
+from evo.search.budget_split import Reserve
 from evo.search.operators import SIMPLIFY, TUNE
 from evo.search.population import Population
 from evo.search.rng import derive
@@ -68,5 +68,4 @@ def _affordable(config: Config, population: Population, trainings: int) -> bool:
     limit = config.budget.evaluations
     if limit is None:
         return True
-    reserved = reserved_for_final(config, population) + reserved_for_late_stages(config, population)
-    return population.spent(0.0).evaluations + trainings <= limit - reserved
+    return population.spent(0.0).evaluations + trainings <= limit - Reserve.of(config, population).whole.evaluations

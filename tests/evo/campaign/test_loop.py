@@ -195,6 +195,28 @@ def test_a_session_that_ends_after_any_kind_of_event_is_taken_up_by_the_next_and
         assert interrupted == counts.keys()
 
 
+@pytest.mark.parametrize("early", [2, 4])
+def test_the_last_seeds_of_the_contenders_wait_for_the_last_proposal(
+    tmp_path: Path, held: Path, vetter: VetPool, early: int
+) -> None:
+    ladder = {
+        "finalists": 1,
+        "contenders": 4,
+        "contender_seeds": 4,
+        "keep": 1.0,
+        "optimism": 100.0,
+        "early_seeds": early,
+    }
+    with loop_of(tmp_path, held, vetter, budget={"proposals": 8}, ladder=ladder) as (loop, run):
+        loop.run(run.session(Scripted({}, reply)))
+        snapshot = read(run)
+        seeds = list(dict.fromkeys(e.seed for e in snapshot.evaluations if e.rung == "full"))[:4]
+        last = max(p.received_event or 0 for p in snapshot.proposals.values())
+        queued = [[e.queued_event for e in snapshot.evaluations if (e.rung, e.seed) == ("full", s)] for s in seeds]
+        assert min(map(min, queued[:2])) < last
+        assert (min(map(min, queued[2:])) > last) is (early == 2)
+
+
 def test_a_training_that_is_under_way_when_the_session_ends_is_done_again_and_scored_once(
     tmp_path: Path, held: Path, vetter: VetPool
 ) -> None:

@@ -15,11 +15,12 @@ from evo.campaign.training import TaskUnusable
 from evo.config.budget_settings import BudgetConfig
 from evo.config.schema import parse_config
 from evo.search.budget import NO_COST, Cost, Spent, exceeded_limit
-from evo.search.budget_split import budget_forecast
+from evo.search.budget_split import Reserve, budget_forecast
 from evo.search.ledger import LONGEST_PROMPT, Ledger
 from evo.search.population import Population
 from fitness.chat.costs import Usage as Paid
 from fitness.schedule.ladder import Job
+from fitness.schedule.planned import Planned, plan
 from fitness.task import task_info
 
 
@@ -184,6 +185,23 @@ def test_a_final_is_kept_room_for_where_the_budget_has_it():
     assert "The final takes 48, for which the budget is too small" in bought(budget={"evaluations": 52})
     assert "The final takes 48, which are reserved" in bought(budget={"evaluations": 53})
     assert "at most 1 proposal can be trained" in bought(budget={"evaluations": 53})
+
+
+def test_stages_that_wait_for_the_end_of_the_proposals_are_kept_room_for():
+    def most(early: int) -> int:
+        said = bought(budget={"evaluations": 200}, ladder={"early_seeds": early})
+        return int(said.split("at most ")[1].split(" ")[0])
+
+    config = parse_config({"task": "classification", "budget": {"evaluations": 200}})
+    population = Population(config, task_info(config.task, config.fitness), 1)
+    late = Reserve.of(config, population).late.evaluations
+    assert (
+        most(2) == most(4) - late and late == sum(part.trainings for part in planned(population, 200) if part.late) > 0
+    )
+
+
+def planned(population: Population, proposals: int) -> tuple[Planned, ...]:
+    return plan(population.info, population.ladder, population.all_seed_losses, proposals)
 
 
 def test_a_judge_that_leaves_nothing_for_a_proposal_is_said():

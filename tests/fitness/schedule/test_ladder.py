@@ -70,6 +70,22 @@ def test_half_at_most_earn_further_seeds():
     assert jobs == (Job(2, "full", 11),)
 
 
+def test_stages_of_many_seeds_wait_for_the_end_of_the_proposals():
+    settings = LadderSettings(keep=1.0, contenders=4, finalists=1, contender_seeds=4, early_seeds=2)
+    entries = [entry(n, 0.5, 0.1 * n, 0.1 * n) for n in range(4)]
+    assert screening(entries, INFO, settings, SEEDS, ending=False) == ()
+    assert screening(entries, INFO, settings, SEEDS) == tuple(Job(n, "full", s) for n in (3, 2) for s in (12, 13))
+    at_once = settings.model_copy(update={"early_seeds": 4})
+    assert screening(entries, INFO, at_once, SEEDS, ending=False) == screening(entries, INFO, settings, SEEDS)
+
+
+def test_a_race_trains_the_many_seeds_of_the_contenders_last():
+    settings = LadderSettings(keep=1.0, contenders=4, contender_seeds=4)
+    race = run_race(range(12), lambda job: (0.1 * job.candidate_id, 1.0), INFO, settings, SEEDS)
+    late = [step.job.seed in SEEDS.search[2:4] for step in race.steps]
+    assert any(late) and late == sorted(late)
+
+
 def test_a_loss_that_was_promoted_early_stays_at_its_stage():
     """It was in the upper part at that time; from then on only its results at the new stage count."""
     entries = [entry(1, 0.1, 0.9), entry(2, 0.5, 0.2), entry(3, 0.6, 0.3)]
@@ -165,6 +181,11 @@ def test_the_plan_names_every_part_and_its_cost():
         ("search, 2 seeds", "full", 2 + 4, 4.0),
         ("final", "held_out", 3 * (2 + 2 + 2), 4.0),
     ]
+
+
+def test_the_plan_names_what_waits_for_the_end_of_the_proposals():
+    parts = plan(INFO, LadderSettings(contender_seeds=8, early_seeds=3), 2, 18)
+    assert [p.part for p in parts if p.late] == ["search, 4 seeds", "search, 8 seeds"]
 
 
 @pytest.mark.parametrize("settings", [LadderSettings(), LadderSettings(keep=1.0, contenders=50, contender_seeds=5)])

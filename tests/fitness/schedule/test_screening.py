@@ -37,7 +37,8 @@ class Both:
         self.kept.take(entry)
 
     def due(self) -> tuple[Job, ...]:
-        due = self.kept.due()
+        early, due = (self.kept.due(ending=ending) for ending in (False, True))
+        assert early == screening(self.entries, INFO, self.settings, SEEDS, ending=False)
         assert due == screening(self.entries, INFO, self.settings, SEEDS)
         return due
 
@@ -52,6 +53,7 @@ class Both:
         optimism=st.sampled_from([0.0, 0.5, 2.0]),
         contenders=st.integers(0, 6),
         contender_seeds=st.integers(1, 5),
+        early_seeds=st.integers(1, 5),
     ),
 )
 def test_the_same_trainings_are_due_after_any_results(
