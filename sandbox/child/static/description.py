@@ -8,13 +8,13 @@ from __future__ import annotations
 import ast
 
 from sandbox.child.protocol import Violation
-from sandbox.child.static.syntax import first_line, is_constant
+from sandbox.child.static.syntax import first_line
 
 _ABOUT = frozenset({"__all__", "__author__", "__copyright__", "__license__", "__version__"})
 
 
 def without_description(tree: ast.Module) -> list[Violation]:
-    """Remove, in place, the statements that give these names a constant value. Returns a note for each."""
+    """Remove, in place, the statements that give these names constants. Returns a note for each."""
     kept: list[ast.stmt] = []
     removed: list[Violation] = []
     for statement in tree.body:
@@ -28,8 +28,8 @@ def without_description(tree: ast.Module) -> list[Violation]:
 
 def _is_description(statement: ast.stmt) -> bool:
     match statement:
-        case ast.Assign(targets=[ast.Name(id)], value=ast.List(elts=elements)):
-            return id in _ABOUT and all(map(is_constant, elements))
-        case ast.Assign(targets=[ast.Name(id)], value=value):
-            return id in _ABOUT and is_constant(value)
+        case ast.Assign(targets=[ast.Name(id)], value=ast.Constant()):
+            return id in _ABOUT
+        case ast.Assign(targets=[ast.Name(id)], value=ast.List(elts=parts) | ast.Tuple(elts=parts)):
+            return id in _ABOUT and all(isinstance(part, ast.Constant) for part in parts)
     return False

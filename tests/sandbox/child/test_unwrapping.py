@@ -230,6 +230,9 @@ def test_the_names_that_describe_a_module_are_left_out_and_nothing_else() -> Non
     assert [f.rule for f in noted.findings] == ["SBX261"] and noted.hash == plain.hash
     for statement in ("__all__ = [loss]", "__all__ += ['loss']", "__name__ = 'loss'", "__all__ = __version__ = 'loss'"):
         assert {"SBX112", "SBX125"} & {*codes(candidate(DPO, before=f"{statement}\n"))}, statement
+    deep = "__version__ = " + "+".join("1" * 2000)  # this is looked at before the depth of the tree is checked
+    assert codes(candidate(DPO, before=f"{deep}\n")) == ["SBX107"]
+    assert codes(candidate(DPO, before="__version__ = torch.version\n")) != ["SBX261"]
     assert "SBX112" in codes(candidate(DPO) + "if __name__ == '__main__':\n    loss()\n")
 
 
