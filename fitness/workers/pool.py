@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from fitness.chat.costs import Usage
 from fitness.task import EvaluationFailed, FailureReason, SeedResult, TaskError, TaskInfo, task_info
 from fitness.workers.devices import share_gpus, visible_gpus
+from fitness.workers.free import FreeWorkers
 from fitness.workers.outer_launch import note_on_dropped, without_outer_launch
 from fitness.workers.process import TaskWorker, WorkerLost, sum_usage
 
@@ -74,7 +75,7 @@ class WorkerPool:
         # Three threads per worker: one waits for its reply, one kills the process, one closes it. They live as long as this pool.
         waiting = ThreadPoolExecutor(3 * workers, "worker")
         self._workers = [TaskWorker(command, variables | _only(gpus), start, waiting) for gpus in shares]
-        self._idle: asyncio.Queue[TaskWorker] = asyncio.Queue()
+        self._free = FreeWorkers()
         self._open = False
 
     async def __aenter__(self) -> Self:
@@ -82,7 +83,7 @@ class WorkerPool:
         try:
             for worker in self._workers:
                 worker.start()
-                self._idle.put_nowait(worker)
+            self._free = FreeWorkers(self._workers)
         except BaseException:
             await self.close()
             raise
@@ -94,12 +95,12 @@ class WorkerPool:
 
         Returns notes on the start of the workers and the task's own notes. Raises EvaluationFailed("bad_data") with the reason.
         """
-        worker = await self._idle.get()
+        worker = await self._free.take()
         try:
             await worker.ready()
             return (*filter(None, [self._note]), *worker.notes)
         finally:
-            self._idle.put_nowait(worker)
+            self._free.give_back(worker)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -119,7 +120,7 @@ class WorkerPool:
     @property
     def busy(self) -> int:
         """Number of workers that prepare or train now."""
-        return len(self._workers) - self._idle.qsize() if self._open else 0
+        return len(self._workers) - len(self._free) if self._open else 0
 
     @property
     def pids(self) -> list[int]:
@@ -184,7 +185,7 @@ class WorkerPool:
         limit = self._timeout or max(LEAST_SECONDS, PATIENCE * self.info.rung(rung).estimated_seconds)
         lost = Usage()  # a judge's usage in tries without an answer: unknown, so the upper bound is counted
         for tries_left in reversed(range(TRIES)):
-            worker = await self._idle.get()
+            worker = await self._free.take(request["seed"])
             try:
                 return await ask(worker, request, limit), lost
             except EvaluationFailed as failure:
@@ -195,7 +196,7 @@ class WorkerPool:
                     failure.paid = lost or failure.paid
                     raise
             finally:
-                self._idle.put_nowait(worker)
+                self._free.give_back(worker)
         raise AssertionError("unreachable")
 
 
