@@ -18,7 +18,6 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
 
@@ -26,7 +25,8 @@ from analysis import stats
 from analysis.compare.runs import Run
 from analysis.snapshot import Arm
 from archive.records import EvaluationRow, EventKind, EventRow, ProposalState, Usage
-from archive.spending import cost_of, ends_step, most_of, possibly_paid, usage_of
+from archive.running_time import RunningTime
+from archive.spending import cost_of, ends_step, most_of, of_study, possibly_paid, usage_of
 
 LEAST_TRUE = 0.1
 """Smallest share of the variance of advantages that counts as differences between losses: that of parent selection."""
@@ -194,7 +194,8 @@ class _Race:
 
 
 def amounts(run: Run) -> Iterator[tuple[EventRow, Mapping[Against, float]]]:
-    """Each event of a run's search with what was spent until then. Events of the final are left out."""
+    """Each event of a run's search with what was spent until then. Events of the final and of other commands are left
+    out."""
     return _Meter(run).events()
 
 
@@ -212,15 +213,12 @@ class _Meter:
         self._spent = dict.fromkeys(Against, 0.0)
 
     def events(self) -> Iterator[tuple[EventRow, Mapping[Against, float]]]:
-        last: datetime | None = None
+        running_time = RunningTime()
         for event in self._events:
-            at = datetime.fromisoformat(event.at)
-            final = event.kind in (EventKind.FINAL, EventKind.FINISHED) or event.evaluation_id in self._final
-            if last is not None and event.kind != EventKind.SESSION_STARTED and not final:
-                self._spent[Against.SECONDS] += max(0.0, (at - last).total_seconds())
-            last = at
-            if final:
+            passed = running_time.take(event)
+            if not running_time.running or event.kind == EventKind.FINAL or event.evaluation_id in self._final:
                 continue
+            self._spent[Against.SECONDS] += passed
             self._count(event)
             yield event, dict(self._spent)
 
@@ -229,8 +227,11 @@ class _Meter:
             self._train(trained)
         if event.id in self._asked:
             self._receive(event)
-        if event.kind == EventKind.CHARGED and isinstance(event.payload, Mapping):
-            self._pay(usage_of(event.payload))
+        if of_study(event):
+            self._spent[Against.TRAININGS] += 1
+        charge = event.payload if event.kind == EventKind.CHARGED and isinstance(event.payload, Mapping) else None
+        if charge is not None and charge.get("evaluation") not in self._final:
+            self._pay(usage_of(charge))
 
     def _train(self, row: EvaluationRow) -> None:
         self._spent[Against.TRAININGS] += 1

@@ -65,10 +65,10 @@ def run_autopsy(
     with Archive.open(rundir.archive) as archive, Reader.open(rundir.archive) as reader:
         for note in filter(None, (*cleared.notes, changed_task(reader, info))):
             say(note)
-        for to, paid in cleared.paid.items():
-            archive.charge(to, recorded(paid))
         if not known:
             archive.event(EventKind.AUTOPSY, plan.to_json())
+        for to, paid in cleared.paid.items():
+            archive.charge(to, recorded(paid))
         say(f"Every result is recorded in {rundir.path} when it is there; the same command continues.")
         session = _Session(settings, info, plan, subject, archive, reader, say, most)
         return asyncio.run(session.run(pool))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from statistics import fmean
 from typing import Self
 
@@ -20,6 +19,7 @@ from analysis.steering import Steering
 from archive.errors import CorruptArchive
 from archive.query import Reader
 from archive.records import BY_PEOPLE, PERSON, SUMMARISE, EventKind, EventRow, Role
+from archive.running_time import RunningTime
 from archive.spending import ends_step
 from evo.config.schema import Config
 from evo.search.budget import Spent
@@ -72,8 +72,7 @@ class Population:
         self.steering = Steering()
         """The pins and bans of people."""
         self.seen = 0
-        self.recorded_seconds = 0.0
-        """Total seconds of the sessions, each from its first event to its last."""
+        self._running_time = RunningTime()
         self.members = Members()
         """All vetted candidates as selection takes them. Fitness is the `advantage` over the baseline."""
         self.screening = Screening(info, config.ladder, self.seeds)
@@ -92,7 +91,6 @@ class Population:
         """The proposals with a score at each rung."""
         self._scored: set[str] = set()
         """The rungs at which any training was scored."""
-        self._last: datetime | None = None
         self.losses = Losses()
         """Graphs and texts of the candidates."""
         self.failed_requests: deque[int] = deque(maxlen=LATEST_FAILED)
@@ -115,6 +113,11 @@ class Population:
         return self
 
     # ---- state ---------------------------------------------------------------------------------------------------
+
+    @property
+    def recorded_seconds(self) -> float:
+        """Total seconds of the sessions, each from its start to its last event."""
+        return self._running_time.seconds
 
     @property
     def all_seed_losses(self) -> int:
@@ -200,17 +203,11 @@ class Population:
             for i in self.individuals.values():
                 self.members.steer(i.id, i.id in self.steering.pinned, self.banned(i))
             return
-        self._clock(event)
+        self._running_time.take(event)
         self.ledger.take(event, reader)
         handler = _HANDLERS.get(event.kind)
         if handler:
             handler(self, event, reader)
-
-    def _clock(self, event: EventRow) -> None:
-        at = datetime.fromisoformat(event.at)
-        if self._last is not None and event.kind != EventKind.SESSION_STARTED:
-            self.recorded_seconds += max(0.0, (at - self._last).total_seconds())
-        self._last = at
 
     def _received(self, event: EventRow, reader: Rows) -> None:
         assert event.proposal_id is not None

@@ -67,11 +67,12 @@ def rewards(members: Sequence[Member], settings: SelectionSettings) -> Outcomes:
     rows, measured = members.columns, members.measured & np.isfinite(members.columns["first"])
     typical = rows["first"][measured]
     usual, spread = (float(np.quantile(typical, 0.75)), float(typical.std())) if typical.size else (0.0, 0.0)
-    ages = np.arange(len(members) - 1, -1, -1)
-    known = rows["proposed"] & (measured | ~rows["usable"])
-    if settings.discount < 1:
-        known &= ages < math.log(FORGOTTEN) / math.log(settings.discount)
-    latest, able = {name: column[known] for name, column in rows.items()}, measured[known]
+    oldest = math.log(FORGOTTEN) / math.log(settings.discount) if settings.discount < 1 else len(members)
+    counted = slice(max(0, len(members) - math.ceil(oldest)), None)
+    recent = {name: column[counted] for name, column in rows.items()}
+    known = recent["proposed"] & (measured[counted] | ~recent["usable"])
+    latest, able = {name: column[known] for name, column in recent.items()}, measured[counted][known]
+    ages = np.arange(len(known) - 1, -1, -1)[known]
     error = latest["error"] * np.sqrt(np.maximum(latest["seeds"], 1))
     noise = np.where(np.isnan(error), spread, error)
     ahead = latest["first"] - _bars(latest, rows, measured, usual)
@@ -79,7 +80,7 @@ def rewards(members: Sequence[Member], settings: SelectionSettings) -> Outcomes:
         share = np.clip((ahead / noise - NEGLIGIBLE) / (CERTAIN - NEGLIGIBLE), 0.0, 1.0)
     gain = np.where(able, np.where(noise == 0, ahead > 0, share), 0.0)
     reward = np.where(able, settings.acceptance + (1 - settings.acceptance) * gain, 0.0)
-    return Outcomes(members, latest, gain, reward, np.power(settings.discount, ages[known], dtype=np.float64))
+    return Outcomes(members, latest, gain, reward, np.power(settings.discount, ages, dtype=np.float64))
 
 
 def _bars(latest: Columns, rows: Columns, measured: Mask, usual: float) -> Floats:

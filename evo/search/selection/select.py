@@ -152,8 +152,8 @@ class ParentPool:
         if self._draws_pinned(rng) and picked:
             pinned = int(rng.choice(self.pinned))
             picked = picked if pinned in picked else [pinned, *picked[1:]]
-        means = np.nan_to_num(self.posteriors.mean, nan=0.0)
-        return self._ids(sorted(picked, key=lambda at: (-means[at], at)))
+        means = np.nan_to_num(self.posteriors.mean[picked], nan=0.0)
+        return self._ids([at for _, at in sorted(zip(-means, picked, strict=True))])
 
     def _ids(self, positions: Sequence[int]) -> tuple[int, ...]:
         return tuple(int(self.columns["id"][at]) for at in positions)

@@ -1,6 +1,8 @@
 """Curves: who leads after which cost, what the leader is worth, and what counts as cost."""
 
 import random
+import sqlite3
+from contextlib import closing
 
 import pytest
 from make_archive import hinge, logistic
@@ -10,6 +12,7 @@ from analysis import stats
 from analysis.compare.curves import Against, Curve, Shrinkage, curve_of, spent_by
 from analysis.snapshot import SINGLES_OUT
 from archive.records import Usage
+from archive.store import Archive
 
 TRUSTING = Shrinkage(typical=0.0, between=1.0, noise=0.0)
 """No noise, so nothing is shrunken."""
@@ -63,6 +66,34 @@ def test_every_kind_of_cost_is_summed_over_the_search(tmp_path):
     assert spent[Against.SECONDS] >= 0
     assert run.snapshot.spending.usd + run.snapshot.spending.judge_usd == 1.75, "as the status of the run says"
     assert curve_of(run, FULL, TRUSTING, Against.USD).xs == (0, 0.75)
+
+
+def test_trainings_of_studies_count_like_those_of_the_budget(tmp_path):
+    directory = record(tmp_path, [Found("a", (0.1,))], finished=False)
+    with Archive.open(directory / "archive.db") as archive:
+        for purpose in ("tune", "simplify", "autopsy"):
+            variant = archive.variants.add(2, purpose, ["drop", 1], logistic().to_json(), "hash")
+            archive.variants.score(variant, FULL, 0, 0.5)
+            archive.variants.fail(variant, FULL, 1, "diverged")
+    run = read(directory)
+    assert spent_by(run)[Against.TRAININGS] == 4 + 1 + 2 * 2 == run.snapshot.spending.evaluations
+
+
+def test_what_other_commands_pay_and_the_time_until_then_are_no_cost_of_the_search(tmp_path):
+    directory = record(tmp_path, [Found("a", (0.1,), judged=Usage(10, 1, 0.25))])
+    before = spent_by(read(directory))
+    with Archive.open(directory / "archive.db") as archive:
+        archive.event("autopsy", {})
+        archive.charge("judge", Usage(1000, 100, 5.0))
+        archive.event("autopsy", {})
+        archive.event("session_started", {"config": {}, "fitness": {}})
+        archive.charge("judge", Usage(100, 10, 0.5))
+    with closing(sqlite3.connect(directory / "archive.db")) as database:
+        (autopsy,) = database.execute("SELECT min(id) FROM event WHERE kind = 'autopsy'").fetchone()
+        database.execute("UPDATE event SET at = '2999-01-01T00:00:00.000+00:00' WHERE id > ?", (autopsy,))
+        database.commit()
+    after = spent_by(read(directory))
+    assert after == before | {Against.TOKENS: before[Against.TOKENS] + 110, Against.USD: before[Against.USD] + 0.5}
 
 
 def test_the_value_holds_from_one_step_to_the_next_and_the_area_is_its_mean():
