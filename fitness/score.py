@@ -14,7 +14,7 @@ from fitness.chat.costs import Usage
 
 
 class FailureReason(StrEnum):
-    """Why an evaluation has no fitness. The first five concern the loss or the task, the last two the machine."""
+    """Why an evaluation has no fitness. With the last two the process was lost, in two tries; out_of_memory can be either."""
 
     DIVERGED = "diverged"  # a loss, gradient or weight became NaN or infinite
     COLLAPSED = "collapsed"  # the training ended, but the policy is degenerate by the task's own criterion

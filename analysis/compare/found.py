@@ -42,7 +42,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Function:
-    """One function that proposals of these runs are, whatever their code. The name is that of the first."""
+    """A distinct function that one or more proposals of these runs implement. The name is that of the first."""
 
     name: str
     sources: tuple[tuple[str, str, int], ...]

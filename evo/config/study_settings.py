@@ -10,7 +10,7 @@ class StudySettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    every: int | None = Field(None, ge=2, description="every which step is a study, if a loss is promising; null: none")
+    every: int | None = Field(None, ge=2, description="a study takes the place of every N-th proposal, if there is a promising loss; null: no studies")
 
 
 class TuneSettings(StudySettings):

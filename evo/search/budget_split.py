@@ -65,11 +65,11 @@ class Reserve:
     """Parts of a budget of trainings that proposals may not use. None without such a budget."""
 
     final: Cost = NO_COST
-    """What the search leaves to the final: all that it takes if the budget also allows a search. Once the final has begun, the rest
-    of it, even if no search is possible."""
+    """Kept for the final: all of its trainings if the budget also allows a search, else none. Once the final has begun, the rest of
+    it in either case."""
     late: Cost = NO_COST
-    """What the proposals leave to the stages of the ladder that wait for their end (`ladder.early_seeds`): all that these take, if
-    that leaves a proposal its first training."""
+    """Kept for the stages of the ladder that wait until the last proposal is trained (`ladder.early_seeds`): all of their trainings,
+    if a proposal's first training still fits."""
 
     @classmethod
     def of(cls, config: Config, population: Population) -> Self:

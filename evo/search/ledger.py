@@ -30,7 +30,7 @@ class Ledger:
         self._unknown = {name: _most_expensive(model) for name, model in config.endpoints.items()}
         """Maximum usage of a call of each language model, by name."""
         self._dearest = max(self._unknown.values(), key=lambda most: (most.usd or 0.0, most.tokens_out))
-        """The same of a model that the configuration no longer names."""
+        """Maximum usage of a call of a model that is no longer in the configuration."""
         self._info = info
         self._spent = Spent()
         self._answered: set[int] = set()

@@ -119,7 +119,8 @@ def run_session(config: Config, path: Path, say: Callable[[str], None], seed_fro
         say(f"Search ended: {reason}.")
         if late := untried(reader):
             say(
-                f"{count(len(late), 'injected loss', 'injected losses')} came after the search and waits for a larger budget."
+                f"{count(len(late), 'injected loss', 'injected losses')} came after the search: continue with a larger budget to use "
+                + ("it." if len(late) == 1 else "them.")
             )
     _closing(config, rundir, say)
 
@@ -195,7 +196,7 @@ def _resume(
     lost = [row for p in recovery.lost if (row := reader.proposal(p)).operator not in STUDIES]
     if lost:
         steps = ", ".join(str(row.step) for row in lost)
-        say(f"{len(lost)} call{'s' * (len(lost) > 1)} was cut off and possibly paid (step {steps}).")
+        say(f"{count(len(lost), 'interrupted call')} may have been charged (step {steps}).")
     if changed := changes(before, config):
         sections = {change.key.partition(".")[0] for change in changed}
         archive.event(EventKind.SETTINGS_CHANGED, config.model_dump(mode="json", include=sections))

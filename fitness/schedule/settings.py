@@ -26,12 +26,12 @@ class LadderSettings(BaseModel):
     contenders: int = Field(
         6, ge=0, description="best losses that get a second seed; half of them get further seeds, and so on"
     )
-    contender_seeds: int = Field(4, ge=1, le=64, description="most seeds of a contender in the search")
+    contender_seeds: int = Field(4, ge=1, le=64, description="largest number of seeds of a contender in the search")
     early_seeds: int = Field(
         2,
         ge=1,
         le=64,
-        description="most seeds of a contender while proposals come; the others follow when the last proposal is trained",
+        description="largest number of seeds of a contender until the last proposal is trained; the others follow then",
     )
     baseline_betas: tuple[float, ...] = Field(
         (0.5, 2.0), description="multiples of the task's beta with which the final also trains the baseline"
@@ -45,7 +45,7 @@ class LadderSettings(BaseModel):
         4,
         ge=0,
         le=8,
-        description="most extensions of a grid whose best arm lies at its edge, if a claim depends on it",
+        description="how often a grid may be extended if its best arm lies at its edge and a claim depends on it",
     )
 
     @field_validator("baseline_betas", "baseline_learning_rates")
