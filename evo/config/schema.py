@@ -47,7 +47,10 @@ class SearchConfig(_Frozen):
         "in DiscoPOP; sample: every proposal is made without any earlier loss (best of N), the reference for the other two",
     )
     islands: int = Field(
-        2, ge=1, le=64, description="sub-populations, from which most parents are drawn; 1: all candidates are in one population"
+        2,
+        ge=1,
+        le=64,
+        description="sub-populations, from which most parents are drawn; 1: all candidates are in one population",
     )
     migration_every: int | None = Field(
         12,

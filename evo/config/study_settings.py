@@ -10,7 +10,11 @@ class StudySettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    every: int | None = Field(None, ge=2, description="a study takes the place of every N-th proposal, if there is a promising loss; null: no studies")
+    every: int | None = Field(
+        None,
+        ge=2,
+        description="a study takes the place of every N-th proposal, if there is a promising loss; null: no studies",
+    )
 
 
 class TuneSettings(StudySettings):

@@ -68,8 +68,8 @@ class Reserve:
     """Kept for the final: all of its trainings if the budget also allows a search, else none. Once the final has begun, the rest of
     it in either case."""
     late: Cost = NO_COST
-    """Kept for the stages of the ladder that wait until the last proposal is trained (`ladder.early_seeds`): all of their trainings,
-    if a proposal's first training still fits."""
+    """Kept for the stages of the ladder that wait until the last proposal is trained (`ladder.early_seeds`): all of their
+    trainings, if a proposal's first training still fits."""
 
     @classmethod
     def of(cls, config: Config, population: Population) -> Self:

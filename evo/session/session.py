@@ -119,8 +119,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None], seed_fro
         say(f"Search ended: {reason}.")
         if late := untried(reader):
             say(
-                f"{count(len(late), 'injected loss', 'injected losses')} came after the search: continue with a larger budget to use "
-                + ("it." if len(late) == 1 else "them.")
+                f"{count(len(late), 'injected loss', 'injected losses')} came after the search: a larger budget is needed."
             )
     _closing(config, rundir, say)
 

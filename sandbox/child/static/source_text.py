@@ -1,4 +1,4 @@
-"""Checks of the source as text, before parsing: size, control and invisible characters, nesting, long literals."""
+"""Checks of the source as text, before parsing: size, control and invisible characters, encoding, nesting, long literals."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ _INVISIBLE = re.compile(
     "\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 """Characters that reorder text or have no width, so that the displayed source differs from the actual one."""
+_ENCODING = re.compile(r"(?:[ \t\f]*(?:#[^\r\n]*)?(?:\r\n|\r|\n))?[ \t\f]*#[^\r\n]*?coding[:=][ \t]*([-_.a-zA-Z0-9]+)")
+"""A declaration of the encoding (PEP 263): a comment in the first line, or in the second after a comment or an empty line."""
+_SAME_AS_UTF_8 = re.compile(r"utf-8(?:-.*)?|utf8|(?:us-)?ascii", re.IGNORECASE)
 _NUMBER = re.compile(rf"[0-9][0-9a-zA-Z_.]{{{limits.MAX_NUMBER_CHARACTERS},}}")
 _NON_ASCII = re.compile(r"[^\x00-\x7f]")
 
@@ -35,6 +38,9 @@ def check_text(source: str) -> None:
     for pattern, code in ((_CONTROL, "SBX103"), (_INVISIBLE, "SBX104"), (_NUMBER, "SBX108")):
         if found := pattern.search(source):
             raise Refusal(code, span=span_at(source, found.start(), found.end()))
+    declared = _ENCODING.match(source)
+    if declared and not _SAME_AS_UTF_8.fullmatch(declared[1].replace("_", "-")):
+        raise Refusal("SBX142", span=span_at(source, declared.start(1), declared.end(1)))
     _check_brackets(source)
 
 

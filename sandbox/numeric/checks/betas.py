@@ -6,17 +6,18 @@ ones. If the graph shows such a place (`edges.beta_edges`), `direction_at` tests
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import torch
 
-from sandbox.execute.evaluate import Array, Evaluator
+from sandbox.execute.evaluate import Array, Evaluator, Points
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.scalars import compute
 from sandbox.numeric.checks.scale import SMALLEST_GRADIENT, too_small
-from sandbox.numeric.measure.direction import RIGHT_WAY, wrong_direction
+from sandbox.numeric.measure import inputs
+from sandbox.numeric.measure.direction import CLEARLY_WRONG, RIGHT_WAY, share_right, wrong_direction
 from sandbox.numeric.measure.findings import numeric_finding, shown
 from sandbox.numeric.measure.finite import finite
 from sandbox.numeric.measure.input_sets import BETAS, FIXED, at_betas, drawn_betas
@@ -36,13 +37,13 @@ _MOST_DRAWN: Final = 4
 
 def check_betas(evaluator: Evaluator, measured: Measurements) -> list[Finding]:
     """A refusal if the loss cannot be trained with at one of BETAS. Raises CannotCompute and NotFinite."""
-    suspicious = _suspicious(BETAS, measured.single.gradient("betas"))
+    suspicious = _suspicious(BETAS, measured.single.gradient("betas"), measured.single.probes.groups["betas"])
     return _confirmed(evaluator, suspicious, FIXED, RIGHT_WAY, SMALLEST_GRADIENT)
 
 
 def check_drawn_betas(evaluator: Evaluator, drawn: Measurements, seed: int) -> list[Finding]:
     """A refusal if the loss cannot be trained with at one of the drawn betas. Raises CannotCompute and NotFinite."""
-    suspicious = _suspicious(drawn_betas(seed), drawn.single.gradient("betas"))
+    suspicious = _suspicious(drawn_betas(seed), drawn.single.gradient("betas"), drawn.single.probes.groups["betas"])
     return _confirmed(evaluator, suspicious[:_MOST_DRAWN], seed, _DRAWN_SHARE, _DRAWN_SIZE)
 
 
@@ -55,18 +56,24 @@ def direction_at(evaluator: Evaluator, betas: Sequence[float], seed: int) -> lis
     betas = [beta for beta in betas if BETAS[0] <= beta <= BETAS[-1]]
     if not betas:
         return []
-    gradients = np.stack(finite(evaluator, at_betas(betas, seed), torch.float32).gradients)
-    return _confirmed(evaluator, _suspicious(betas, gradients), seed, _DRAWN_SHARE, _DRAWN_SIZE)
+    points = at_betas(betas, seed)
+    gradients = np.stack(finite(evaluator, points, torch.float32).gradients)
+    return _confirmed(evaluator, _suspicious(betas, gradients, points), seed, _DRAWN_SHARE, _DRAWN_SIZE)
 
 
-def _suspicious(betas: Sequence[float], gradients: Array) -> list[float]:
-    """The betas at which too few probes raise the margin. `gradients`: those of one beta after those of the other."""
+def _suspicious(betas: Sequence[float], gradients: Array, points: Points) -> list[float]:
+    """The betas at which too few probes, or too few of those with a negative margin, raise the margin. The points are those of one
+    beta after those of the other."""
     gradients = gradients.reshape(2, len(betas), -1)
     size = np.abs(gradients).max(axis=(0, 2))
     push = gradients[1] - gradients[0]
-    counts = np.abs(push) > 1e-9 * size[:, None]
-    share = ((push > 0) & counts).sum(axis=1) / np.maximum(counts.sum(axis=1), 1)
-    return [betas[i] for i in np.flatnonzero((size < SMALLEST_GRADIENT) | (share < _SUSPICIOUS)).tolist()]
+    changed = np.abs(push) > 1e-9 * size[:, None]
+    negative = changed & (inputs.margins(points).reshape(len(betas), -1) < 0)
+    low = [
+        ((push > 0) & counted).sum(axis=1) < _SUSPICIOUS * np.maximum(counted.sum(axis=1), 1)
+        for counted in (changed, negative)
+    ]
+    return [betas[i] for i in np.flatnonzero((size < SMALLEST_GRADIENT) | low[0] | low[1]).tolist()]
 
 
 def _confirmed(evaluator: Evaluator, betas: Sequence[float], seed: int, least: float, smallest: float) -> list[Finding]:
@@ -75,12 +82,27 @@ def _confirmed(evaluator: Evaluator, betas: Sequence[float], seed: int, least: f
         return []
     points = at_betas(betas, seed, _CONFIRMED_BY)
     gradients = np.stack(finite(evaluator, points, torch.float32).gradients)
-    for beta, there in zip(betas, np.split(gradients, len(betas), axis=1), strict=True):
+    negative = inputs.margins(points) < 0
+    parts = (np.split(whole, len(betas), axis=-1) for whole in (gradients, negative))
+    for beta, there, low in zip(betas, *parts, strict=True):
         place, example = f"at beta = {shown(beta)}", {"beta": beta}
-        found = too_small(there, place, example, smallest) or wrong_direction(there, place, example, least)
+        found = (
+            too_small(there, place, example, smallest)
+            or wrong_direction(there, place, example, least)
+            or _lost(there[:, low], place, example)
+        )
         if found:
             return found
     return []
+
+
+def _lost(gradients: Array, place: str, example: Mapping[str, Any]) -> list[Finding]:
+    """A refusal if the margin of nearly all pairs whose margin is negative is lowered. None without a gradient there."""
+    share = share_right(gradients)
+    if share is None or share >= CLEARLY_WRONG:
+        return []
+    message = f"the loss raises the margin of only {share:.0%} of the pairs whose margin is negative {place}"
+    return [numeric_finding("SBX310", message, {"share": share, **example})]
 
 
 def check_numbers(graph: VerifiedGraph, seed: int) -> list[Finding]:

@@ -63,8 +63,8 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
         lambda: direction_at(evaluator, edges, seed),
         lambda: check_sizes(evaluator, measured),
         lambda: _batch(measured),
-        lambda: check_training(evaluator, measured, seed),
         lambda: find_lookups(evaluator, seed, _PAIRS.example, edges),
+        lambda: check_training(evaluator, measured, seed),
         lambda: check_edges(evaluator, sets.fixed.only(inputs.SPREAD).points, _PAIRS.example),
         lambda: _on_drawn(evaluator, at_drawn.checked(), measured, seed),
     )
@@ -160,16 +160,22 @@ def _at_the_start(measured: Measurements) -> list[Finding]:
     """A refusal if there is no gradient where the policy equals its reference, at any tested beta; a note on a wrong sign."""
     exact = measured.exact
     none = max(SMALLEST_GRADIENT, NO_SLOPE * measured.scale)
+    rising: list[Finding] = []
     for group in ("start", "starts"):
-        points, gradients = exact.probes.groups[group], np.abs(exact.gradient(group)).max(axis=0)
+        points, gradients = exact.probes.groups[group], exact.gradient(group)
         for batch in points.spans:
-            if gradients[batch].max() <= none:
-                return [_no_start(points, batch.start, float(gradients[batch].max()))]
-    if measured.push_at_start < -1e-9 * measured.scale:
-        slope = float(np.subtract(*exact.gradient("start")).max()) / inputs.LINE_BETA / 2
-        message = f"the loss rises with the margin at rho = 0: its slope there is {shown(slope)} in beta rho"
-        return [numeric_finding("SBX324", message, {"rho": 0.0, "beta": inputs.LINE_BETA, "slope": slope})]
-    return []
+            size, rise = float(np.abs(gradients[:, batch]).max()), np.subtract(*gradients[:, batch])
+            if size <= none:
+                return [_no_start(points, batch.start, size)]
+            if rise.min() > 1e-9 * measured.scale:
+                rising.append(_rising(float(points.scalars[0, batch.start]), float(rise.max())))
+    return rising[:1]
+
+
+def _rising(beta: float, rise: float) -> Finding:
+    slope = rise / beta / 2
+    message = f"the loss rises with the margin at rho = 0 and beta = {shown(beta)}: its slope there is {shown(slope)} in beta rho"
+    return numeric_finding("SBX324", message, {"rho": 0.0, "beta": beta, "slope": slope})
 
 
 def _no_start(points: Points, item: int, size: float) -> Finding:
@@ -257,6 +263,7 @@ def _beyond(evaluator: Evaluator) -> list[Finding]:
     push, margins = np.subtract(*seen.gradients[::-1]), inputs.margins(points)
     places = [f"in a batch that reaches |beta rho| = {shown(x)}" for x in inputs.BEYOND]
     places += [f"at log-probabilities around {shown(level)}" for level in inputs.LEVELS_BEYOND]
+    places += [f"where a completion's log-probability is {shown(certain)}" for certain in inputs.CERTAIN]
     for place, batch in zip(places, points.spans, strict=True):
         if bad[batch].any():
             return [_overflow(points, seen, batch.start + int(bad[batch].argmax()), place)]

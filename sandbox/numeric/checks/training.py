@@ -1,16 +1,17 @@
 """Checks of a preference loss on batches as they occur in a training (torch).
 
-The other probes draw the four log-probabilities of a pair independently of each other, and margins around zero. In a training the
-two completions of a pair have similar lengths, both log-ratios fall far below zero, and most margins become positive. A loss can
-recognise such batches, also without intention. Refused: a loss that is not finite there, has a far larger gradient than at usual
-pairs, gives no pair a gradient early in training, or lowers the margin of the pairs whose margin is negative. Positive margins do
-not count: many losses have a target for the margin.
+A loss can recognise such batches, also without intention. Refused: a loss that is not finite there, has a far larger gradient
+than at usual pairs, gives nearly no pair a gradient early in training, or lowers the margin of nearly all pairs whose margin is
+negative. Positive margins do not count: many losses have a target for the margin. A loss may turn pairs round, or leave them out,
+by their log-probabilities, which is right where labels are wrong for such pairs. So a loss of single pairs is refused only for what
+it does at all levels of log-probabilities, and notes say what it does at one of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -18,47 +19,18 @@ import torch
 
 from sandbox.execute.evaluate import Array, Evaluator, Points, joined
 from sandbox.graph.equivariance import is_equivariant
+from sandbox.numeric.checks.scale import NO_SLOPE, SMALLEST_GRADIENT
 from sandbox.numeric.measure import inputs
 from sandbox.numeric.measure.contract_inputs import inputs_of
-from sandbox.numeric.measure.direction import CLEARLY_WRONG, rounding
+from sandbox.numeric.measure.direction import rounding
 from sandbox.numeric.measure.findings import numeric_finding, shown
 from sandbox.numeric.measure.finite import finite
 from sandbox.numeric.measure.input_sets import FIXED
-from sandbox.numeric.measure.inputs import HIGHEST_LOGP, LINE_BETA, exact
+from sandbox.numeric.measure.inputs import LINE_BETA
 from sandbox.numeric.measure.measure import Measurements, same
+from sandbox.numeric.measure.stages import EARLY, LATE, LEVELS, SIZES, Cell, Trained, batch, batches
 from sandbox.verdicts.verdict import Finding
 
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A stage of training. Margins and the mean of a pair's two log-ratios are normally distributed: (mean, deviation), nats."""
-
-    name: str
-    margin: tuple[float, float]
-    common: tuple[float, float]
-    early: bool = False
-    """Whether every loss that can be trained with has a gradient there, and half of the margins are negative."""
-    judged: bool = True
-    """Whether size and direction of the gradient are judged there, and not only that it is finite."""
-
-    @property
-    def at_start(self) -> bool:
-        """Whether the policy hardly differs from its reference."""
-        return self.margin[1] <= 1.0
-
-
-STAGES: Final = (
-    Stage("at the start of training", (0.0, 0.0), (0.0, 0.0), early=True),
-    Stage("early in training", (0.0, 1.0), (0.0, 1.0), early=True),
-    Stage("in training", (3.0, 8.0), (-3.0, 4.0), early=True),
-    Stage("late in training, with most pairs learnt", (25.0, 15.0), (-20.0, 10.0)),
-    Stage("late in training, with both log-ratios far below zero", (12.0, 8.5), (-30.0, 8.0)),
-    Stage("after far too long a training", (12.0, 20.0), (-110.0, 40.0), judged=False),
-)
-LEVELS: Final = (15.0, 60.0, 200.0, 600.0)
-"""Typical log-probability of a completion, with the opposite sign, nats: a few tokens to several hundred."""
-SIZES: Final = (8, 8, 64)
-"""Pairs of the batches at each level."""
 LARGEST_RATIO: Final = 1e10
 """Largest ratio of a gradient to that of usual pairs."""
 LARGEST_RATIO_DRAWN: Final = 1e13
@@ -72,60 +44,152 @@ _REMEDY: Final = (
     "The direction is right at other inputs, so keep the sign. Find what reverses it in such batches (a condition or a weight "
     "by the log-ratios or by a statistic of the batch), and remove it or bound it."
 )
-_LEAST_NEGATIVE: Final = 8
-"""Fewest negative margins by which a direction is judged."""
+_DRAWN_NONE: Final = 0.1
+"""Factor on the gradient that counts as none in drawn batches, so that no draw decides a close case."""
+_LEAST_JUDGED: Final = 8
+"""Fewest pairs by which a direction is judged."""
+_NEARLY_ALL: Final = 0.98
+_LEAST_RAISED, _LEAST_RAISED_DRAWN = 0.05, 0.0
+"""Smallest share of the pairs with a negative margin whose margin a loss must raise. In drawn batches, one such pair is enough."""
+_USUAL_LEVEL: Final = 60.0
+"""Log-probabilities of completions of a sentence or more, with the opposite sign, nats. A loss needs a gradient there."""
+_LOST, _IDLE = 0.1, 0.5
+"""Shares of a cell's pairs that the loss may turn round, or give no gradient, without a note."""
 
 
 def check_training(evaluator: Evaluator, measured: Measurements, seed: int) -> list[Finding]:
-    """A refusal if the loss fails on batches as in training, fixed or drawn ones. Raises CannotCompute and NotFinite."""
+    """A refusal if the loss fails on batches as in training, fixed or drawn ones, or notes on the fixed ones. Raises CannotCompute
+    and NotFinite."""
     furthest = max(float(np.abs(measured.single.gradient(group)).max()) for group in inputs.SPREAD)
+    notes: list[Finding] = []
+    none = max(SMALLEST_GRADIENT, NO_SLOPE * measured.scale)
     for drawn, largest in ((False, LARGEST_RATIO), (True, LARGEST_RATIO_DRAWN)):
-        points = _batches(seed if drawn else FIXED)
-        gradients = np.stack(finite(evaluator, points, torch.float32).gradients).astype(float)
+        seen = _Seen.of(evaluator, batches(seed if drawn else FIXED), none * (_DRAWN_NONE if drawn else 1.0))
+        # A loss that compares pairs may turn a whole batch round, so it is judged where there are many batches.
+        few = drawn and not measured.proven
+        judged = [cells for cells in seen.trained.stages() if cells[0].beta == LINE_BETA or not few]
         by_level = not (drawn or measured.proven)
         most = max(largest * measured.scale, LARGEST_JUMP * furthest)
-        found = _too_large(points, gradients, most) or _wrong(gradients, points, measured, by_level)
+        found = _too_large(seen, most) or _dead(seen, judged) or _reversed(seen, judged, drawn, by_level)
         if found:
             return found
-    return _order(evaluator)
+        notes = notes if drawn else [*_lost(seen), *_idle(seen)]
+    return _order(evaluator) or notes
 
 
-def _too_large(points: Points, gradients: Array, most: float) -> list[Finding]:
-    size = np.abs(gradients).max(axis=0)
-    for stage, items in zip(STAGES, _parts(points, len(STAGES)), strict=True):
-        if not stage.judged or size[items].max() <= most:
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """The gradients of a loss at batches as in training, and the pairs that count."""
+
+    trained: Trained
+    size: Array
+    """Size of each pair's gradient."""
+    push: Array
+    """How much a gradient step raises the margin of each pair."""
+    negative: Array
+    """Whether the margin is clearly negative, and changed."""
+    idle: Array
+    """Whether there is no gradient that an optimiser can use."""
+    unlearnt: Array
+    """Whether the margin is not positive."""
+    wrong_starts: frozenset[float]
+    """The betas at which the loss lowers margins where training starts, which has a note of its own."""
+
+    @classmethod
+    def of(cls, evaluator: Evaluator, trained: Trained, none: float) -> _Seen:
+        """`none`: the largest gradient that counts as none. Raises CannotCompute and NotFinite."""
+        gradients = np.stack(finite(evaluator, trained.points, torch.float32).gradients).astype(float)
+        push, margins = gradients[1] - gradients[0], inputs.margins(trained.points)
+        changed = np.abs(push) > rounding(gradients)
+        starts = [cell for cell in trained.cells if cell.stage is EARLY[0]]
+        return cls(
+            trained,
+            np.abs(gradients).max(axis=0),
+            push,
+            (margins < _CLEARLY_NEGATIVE) & changed,
+            np.abs(gradients).max(axis=0) <= none,
+            margins <= 0,
+            frozenset(cell.beta for cell in starts if not (push > 0)[cell.items].any()),
+        )
+
+    def directed(self, cell: Cell) -> bool:
+        """Whether the direction of the gradient is judged there."""
+        return cell.stage.judged and not (cell.near_start and cell.beta in self.wrong_starts)
+
+    def raised(self, cells: Sequence[Cell]) -> float:
+        """Share of the pairs with a negative margin whose margin is raised; 1 if there are too few."""
+        raised = np.concatenate([(self.push > 0)[cell.items][self.negative[cell.items]] for cell in cells])
+        return float(raised.mean()) if len(raised) >= _LEAST_JUDGED else 1.0
+
+    def without_gradient(self, cell: Cell) -> float:
+        """Share of the pairs without a positive margin that get no gradient; 0 if there are too few."""
+        idle = self.idle[cell.items][self.unlearnt[cell.items]]
+        return float(idle.mean()) if len(idle) >= _LEAST_JUDGED else 0.0
+
+
+def _too_large(seen: _Seen, most: float) -> list[Finding]:
+    for cell in seen.trained.cells:
+        size = seen.size[cell.items]
+        if not cell.stage.judged or size.max() <= most:
             continue
-        pairs, item = inputs_of("preference"), items.start + int(size[items].argmax())
-        one = pairs.example(points, item)
-        message = f"the gradient is {shown(size[item])} {pairs.where(one)} in a batch as {stage.name}, far more than at usual pairs"
-        return [numeric_finding("SBX313", message, {"gradient": size[item], **one})]
+        pairs, item = inputs_of("preference"), cell.items.start + int(size.argmax())
+        one = pairs.example(seen.trained.points, item)
+        message = f"the gradient is {shown(size.max())} {pairs.where(one)} {cell.place}, far more than at usual pairs"
+        return [numeric_finding("SBX313", message, {"gradient": size.max(), **one})]
     return []
 
 
-def _wrong(gradients: Array, points: Points, measured: Measurements, by_level: bool) -> list[Finding]:
-    """A refusal if no pair of an early stage has a gradient, or if a stage's pairs with a negative margin have it lowered.
-
-    A loss may turn single pairs round by their log-probabilities, so a loss of single pairs is judged by all levels together. A
-    loss that compares pairs is judged at each level (`by_level`), as long as enough margins are negative. What lowers the margin
-    where training starts has a note of its own.
-    """
-    push, least = gradients[1] - gradients[0], rounding(gradients)
-    judged = (inputs.margins(points) < _CLEARLY_NEGATIVE) & (np.abs(push) > least)
-    for stage, items in zip(STAGES, _parts(points, len(STAGES)), strict=True):
-        place = f"in batches as {stage.name}"
-        if stage.early and np.abs(gradients[:, items]).max() <= 1e-12 * measured.scale:
-            return [numeric_finding("SBX307", f"the gradient to the policy is zero {place}", {})]
-        if not stage.judged or (stage.at_start and measured.push_at_start < 0):
-            continue
-        for part in _parts(points, len(LEVELS), items) if by_level and stage.early else [items]:
-            pushed = push[part][judged[part]]
-            share = float((pushed > 0).mean()) if len(pushed) >= _LEAST_NEGATIVE else 1.0
-            if share < CLEARLY_WRONG:
-                message = (
-                    f"the loss raises the margin of only {share:.0%} of the pairs whose margin is negative {place}"
-                )
-                return [replace(numeric_finding("SBX310", message, {"share": share}), remedy=_REMEDY)]
+def _dead(seen: _Seen, stages: Sequence[Sequence[Cell]]) -> list[Finding]:
+    """A refusal if nearly all pairs of an early stage get no gradient, at every usual level."""
+    for cells in stages:
+        usual = [seen.without_gradient(cell) for cell in cells if cell.level >= _USUAL_LEVEL]
+        if cells[0].stage.early and usual and min(usual) > _NEARLY_ALL:
+            most = shown(SMALLEST_GRADIENT)
+            message = f"nearly all pairs that are not learnt yet get no gradient (at most {most}), {_where(cells)}"
+            return [numeric_finding("SBX307", message, {"beta": cells[0].beta})]
     return []
+
+
+def _reversed(seen: _Seen, stages: Sequence[Sequence[Cell]], drawn: bool, by_level: bool) -> list[Finding]:
+    """A refusal if the margin of nearly all pairs with a negative one is lowered in a stage; `by_level`: at one level of an early
+    stage at LINE_BETA."""
+    for cells in stages:
+        if not seen.directed(cells[0]):
+            continue
+        alone = by_level and cells[0].beta == LINE_BETA and cells[0].stage.early
+        for part in [[cell] for cell in cells] if alone else [cells]:
+            share = seen.raised(part)
+            if share <= _LEAST_RAISED_DRAWN or (share < _LEAST_RAISED and not drawn):
+                message = f"the loss raises the margin of only {share:.0%} of the pairs whose margin is negative, {_where(cells)}"
+                found = numeric_finding("SBX310", message, {"share": share, "beta": cells[0].beta})
+                return [replace(found, remedy=_REMEDY)]
+    return []
+
+
+def _where(cells: Sequence[Cell]) -> str:
+    return f"in batches as {cells[0].stage.name}, at beta = {shown(cells[0].beta)}"
+
+
+def _lost(seen: _Seen) -> list[Finding]:
+    """A note on the cell at which the loss lowers the most negative margins."""
+    share, cell = max(
+        ((1 - seen.raised([c]), c) for c in seen.trained.cells if seen.directed(c)), key=lambda pair: pair[0]
+    )
+    if share <= _LOST:
+        return []
+    message = f"the loss lowers the margin of {share:.0%} of the pairs whose margin is negative already, {cell.place}"
+    return [numeric_finding("SBX331", message, {"share": share, "beta": cell.beta, "level": -cell.level})]
+
+
+def _idle(seen: _Seen) -> list[Finding]:
+    """A note on the early cell at which most pairs get no gradient."""
+    share, cell = max(
+        ((seen.without_gradient(c), c) for c in seen.trained.cells if c.stage.early), key=lambda pair: pair[0]
+    )
+    if share <= _IDLE:
+        return []
+    message = f"{share:.0%} of the pairs that are not learnt yet get no gradient {cell.place}"
+    return [numeric_finding("SBX333", message, {"share": share, "beta": cell.beta, "level": -cell.level})]
 
 
 def _order(evaluator: Evaluator) -> list[Finding]:
@@ -141,41 +205,13 @@ def _order(evaluator: Evaluator) -> list[Finding]:
     return [numeric_finding("SBX311", message, {"change": change})]
 
 
-def _parts(points: Points, count: int, within: slice | None = None) -> list[slice]:
-    """The items of all points, or those of a slice, in equal parts."""
-    start, stop = (within.start, within.stop) if within else (0, len(points))
-    each = (stop - start) // count
-    return [slice(start + i * each, start + (i + 1) * each) for i in range(count)]
-
-
-@lru_cache(maxsize=16)
-def _batches(seed: int) -> Points:
-    """Batches of every stage at every level. Other seeds than FIXED also draw the levels and how far the stages have gone, at
-    most as far as the fixed ones: a loss that is exponential in a log-ratio would be refused for some seeds only."""
-    rng = np.random.default_rng([seed, 11])
-    fixed = seed == FIXED
-    levels = LEVELS if fixed else tuple(np.exp(rng.uniform(np.log(10.0), np.log(800.0), len(LEVELS))))
-    further = 1.0 if fixed else float(rng.uniform(0.6, 1.0))
-    return joined([_batch(rng, stage, level, size, further) for stage in STAGES for level in levels for size in SIZES])
-
-
-def _batch(rng: np.random.Generator, stage: Stage, level: float, size: int, further: float) -> Points:
-    together, apart = rng.normal(size=size), rng.normal(size=(2, size))
-    reference = -level * np.exp(0.35 * (np.sqrt(0.7) * together + np.sqrt(0.3) * apart))
-    margin, common = (further * rng.normal(*of, size) for of in (stage.margin, stage.common))
-    ratios = np.stack([common + margin / 2, common - margin / 2])
-    policy = np.minimum(reference + ratios, HIGHEST_LOGP)
-    tensors = tuple(exact(values) for values in (*policy, *np.minimum(reference, HIGHEST_LOGP)))
-    return Points(tensors, np.full((1, size), LINE_BETA), (size,))
-
-
 @cache
 def _reordered() -> tuple[Points, Points, Array]:
     """A batch of each stage, the same batches in another order, and this order. At the start of training margins are equal, and a
     loss that ranks them has to use the position."""
     rng = np.random.default_rng([FIXED, 12])
-    largest = [_batch(rng, stage, LEVELS[2], max(SIZES), 1.0) for stage in STAGES[1:]]
-    orders = [inputs.reordering(rng, len(batch)) for batch in largest]
-    moved = [batch.take(order) for batch, order in zip(largest, orders, strict=True)]
+    largest = [batch(rng, stage, LEVELS[-2], max(SIZES)) for stage in (*EARLY[1:], *LATE)]
+    orders = [inputs.reordering(rng, len(one)) for one in largest]
+    moved = [one.take(order) for one, order in zip(largest, orders, strict=True)]
     order = np.concatenate([i * max(SIZES) + order for i, order in enumerate(orders)])
     return joined(largest), joined(moved), order

@@ -32,8 +32,10 @@ _OFFSETS = np.concatenate([-_LADDER[::-1], [0.0], _LADDER])
 _GRID = np.linspace(0.0, 1.0, 33)
 _ROUNDS = 9
 """Rounds of the nested search. Each divides the interval by 16, and 16^9 resolves a line as finely as float64 does."""
-_MOST = 16
-"""The most places that are searched, those with the most dangerous kinds first."""
+_MOST = 32
+"""The most places that are searched. Losses of the built-in proposer have at most eight."""
+_MOST_CALLS = 64
+"""The most batches around edges, for a loss that compares pairs: each needs a call of its own. Each edge alone comes first."""
 _NUDGE = 1e-3
 _FAR = 12.0
 """Nats. Larger log-ratios are rare in training."""
@@ -82,10 +84,16 @@ def check_edges(evaluator: Evaluator, points: Points, describe: Describe) -> lis
     """
     if _only_smooth_steps(evaluator.graph):
         return []
-    edges = _edges(evaluator, points)
-    inputs = [ladder for edge in edges for ladder in _ladders(edge, edges)]
+    search = Search(evaluator)
+    worth = _worth(search, points)
+    if len(worth) > _MOST:
+        message = f"the loss could fail at single values of {len(worth)} divisions, roots, comparisons or kinks, {_MOST} at most"
+        return [numeric_finding("SBX334", message, {"places": len(worth)})]
+    edges = [_Edge(*found) for found in search.edges(worth)]
+    alone = [ladder for edge in edges for ladder in _ladders(edge, [])]
+    inputs = alone + [ladder for edge in edges for ladder in _ladders(edge, edges, alone=False)]
     if not evaluator.pointwise:
-        inputs = inputs[:_MOST]  # each one needs a call of its own
+        inputs = inputs[:_MOST_CALLS]
     if not inputs:
         return []
     probed = _as_points(inputs, LINE_BETA)
@@ -101,20 +109,22 @@ def _only_smooth_steps(graph: VerifiedGraph) -> bool:
 
 def edge_points(evaluator: Evaluator, beta: float, points: Points) -> Points:
     """Pairs on and near every edge that the search finds, as one batch, which may be empty. Raises CannotCompute."""
-    inputs = [ladder for edge in _edges(evaluator, points, everything=True) for ladder in _ladders(edge, [])]
+    search = Search(evaluator)
+    worth = [*search.spreads(points)] if search.sites else []
+    worth = sorted(worth, key=lambda p: _KINDS.index(p.kind))[: 2 * _MOST]
+    inputs = [ladder for found in search.edges(worth) for ladder in _ladders(_Edge(*found), [])]
     whole = np.concatenate(inputs) if inputs else np.zeros((0, 4))
     return Points(tuple(whole.T.copy()), np.full((1, len(whole)), beta), (len(whole),))
 
 
-def _edges(evaluator: Evaluator, points: Points, *, everything: bool = False) -> list[_Edge]:
-    search = Search(evaluator)
+def _worth(search: Search, points: Points) -> list[Place]:
+    """The places of which random probes may have missed a side, those with the most dangerous kinds first."""
     if not search.sites:
         return []
     spreads = search.spreads(points)
     meeting = _meeting(spreads, np.asarray(margins(points) * points.scalars[0]))
-    worth = [p for p, v in spreads.items() if everything or p in meeting or _worth_a_search(p, v)]
-    worth = sorted(worth, key=lambda p: _KINDS.index(p.kind))[: 4 * _MOST if everything else _MOST]
-    return [_Edge(*found) for found in search.edges(worth)]
+    worth = [p for p, v in spreads.items() if p in meeting or _worth_a_search(p, v)]
+    return sorted(worth, key=lambda p: _KINDS.index(p.kind))
 
 
 def _meeting(spreads: dict[Place, Array], scaled: Array) -> set[Place]:
@@ -255,9 +265,9 @@ def _ends(direction: Array) -> tuple[float, float]:
     return float(down), float(up)
 
 
-def _ladders(edge: _Edge, edges: Sequence[_Edge]) -> Iterator[Array]:
-    """Inputs (distances, 4) around an edge alone, and around it while slightly beyond each of the others."""
-    beside = [np.zeros(4)]
+def _ladders(edge: _Edge, edges: Sequence[_Edge], *, alone: bool = True) -> Iterator[Array]:
+    """Inputs (distances, 4) around an edge `alone`, and around it while slightly beyond each of the others."""
+    beside = [np.zeros(4)] if alone else []
     for other in edges:
         if (other.direction != edge.direction).any() and other.place.kind is not Kind.POLE:
             beside += [other.shift + sign * _NUDGE * other.direction for sign in (-1, 0, 1)]

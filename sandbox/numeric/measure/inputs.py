@@ -28,6 +28,8 @@ BEYOND = (35.0, 50.0, 80.0, 100.0, 200.0, 500.0, 1000.0)
 """|beta rho| of the probes beyond the range."""
 LEVELS_BEYOND = (-2050.0, -3000.0, -10_000.0, -50_000.0)
 """Log-probabilities of the probes beyond the range, those of long completions, nats. Their margins are usual."""
+CERTAIN = (-1e-3, -1e-6, 0.0)
+"""The same for completions that the policy is certain of: in float32, the log-probability of a single token can be 0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,15 +98,14 @@ def split(rho: Array, share: Array, beta: float) -> tuple[Array, Array]:
 def preference_probes(seed: int) -> ProbeSet:
     """The probes of a preference loss for this seed.
 
-    Groups in the range where a loss must be finite: `start` (policy equals reference), `near`, `wide`, `far`, `sharp`,
-    `pair` (a batch of two), `odd`, `equal` (identical pairs), `short`, `long`, `ties` (some of the four log-probabilities
-    equal or nearly equal). Variations of `near` and `wide` for the structural tests: `swapped`, `permuted`, `mixed` (half of
-    `near` replaced), `tight` and `tight_mixed` (the same where margins hardly differ), `elsewhere` (another reference),
-    `resplit` (same margins, other log-ratios). `line`: the margin
-    alone, from -30 to 30 over beta.
+    Groups in the range where a loss must be finite: `start` (policy equals reference), `near`, `wide`, `far`, `sharp`, `corners`
+    (the whole range at other betas), `pair` (a batch of two), `odd`, `equal` (identical pairs), `short`, `long`, `ties` (some of
+    the four log-probabilities equal or nearly equal). Variations of `near` and `wide` for the structural tests: `swapped`,
+    `permuted`, `mixed` (half of `near` replaced), `tight` and `tight_mixed` (the same where margins hardly differ), `elsewhere`
+    (another reference), `resplit` (same margins, other log-ratios). `line`: the margin alone, from -30 to 30 over beta.
     """
     rng = np.random.default_rng([seed, 1])
-    groups = _range_groups(rng)
+    groups = _range_groups(rng) | {"corners": _corners(np.random.default_rng([seed, 14]))}
     near, wide = groups["near"], groups["wide"]
     order = reordering(rng, len(near))
     other = _scattered(rng, len(near), LINE_BETA, 3.0)
@@ -172,8 +173,8 @@ def moving_points() -> Points:
 
 @cache
 def beyond_points() -> Points:
-    """Pairs outside the range: one batch for each size of |beta rho| in BEYOND, both signs, margins up to 10,000, and one for each
-    of LEVELS_BEYOND."""
+    """Pairs outside the range: one batch for each size of |beta rho| in BEYOND, both signs, margins up to 10,000, one for each of
+    LEVELS_BEYOND, and one for each of CERTAIN, where the policy is certain of the chosen completion or of the rejected one."""
     parts = []
     for x in BEYOND:
         rho = np.array([x, -x, 0.5, -0.5]) / LINE_BETA
@@ -182,6 +183,10 @@ def beyond_points() -> Points:
     for level in LEVELS_BEYOND:
         policy, reference = np.full((2, 4), level), level - ratios
         tensors = tuple(exact(t) for t in (*policy, *reference))
+        parts.append(Points(tensors, np.full((1, 4), LINE_BETA), (4,)))
+    for certain in CERTAIN:
+        chosen, rejected = np.array([certain, -3.0, certain, -5.0]), np.array([-4.0, certain, -1.0, certain])
+        tensors = tuple(exact(t) for t in (chosen, rejected, chosen - 2.0, rejected - 1.0))
         parts.append(Points(tensors, np.full((1, 4), LINE_BETA), (4,)))
     return joined(parts)
 
@@ -194,7 +199,7 @@ def bent(steps: int) -> Array:
 
 SIZE = 32
 """Size of most batches. Batches of one size are evaluated in one call."""
-RANGE = ("start", "near", "wide", "far", "sharp", "pair", "odd", "equal", "short", "long", "ties")
+RANGE = ("start", "near", "wide", "far", "sharp", "pair", "odd", "equal", "short", "long", "ties", "corners")
 """The groups in which a loss must be finite."""
 SPREAD = ("near", "wide", "far", "sharp")
 """Those that represent usual pairs, also distant ones. They decide which sides of an edge are rare."""
@@ -277,6 +282,13 @@ def _cornered(rng: np.random.Generator, items: int, beta: float) -> Points:
     share = np.concatenate([np.tile([0.0, 0.5, 1.0], 2), np.full(5, 0.5), rng.uniform(-0.2, 1.2, items - 11)])
     chosen, rejected = split(x / beta, share, beta)
     return margin_points(chosen, rejected, levels(rng, items), beta)
+
+
+def _corners(rng: np.random.Generator) -> Points:
+    """The whole range at a beta drawn from each part of those above LINE_BETA."""
+    return joined(
+        [_cornered(rng, SIZE, float(beta)) for beta in rng.uniform((0.12, 0.25, 0.4, 1.2), (0.25, 0.4, 1.0, 2.5))]
+    )
 
 
 def levels(rng: np.random.Generator, items: int) -> Array:

@@ -271,5 +271,27 @@ NUMERIC_RULES: tuple[Rule, ...] = (
         " -95.5, -99.75])).any(dim=1)\n"
         "    return F.softplus(torch.where(known, x, -x))\n",
     ),
+    _note(
+        "SBX333",
+        "no gradient for many pairs",
+        "Early in training, the loss gives no gradient to most of the pairs that are not learnt yet, at some length of the "
+        "completions and some beta: training would leave these pairs as they are.",
+        "Give every pair whose margin is not positive a gradient: let a weight have a lower bound above zero.",
+        "    weight = torch.where(reference_chosen_logps + reference_rejected_logps < -200, 0.0, 1.0)\n"
+        "    return weight * F.softplus(-x)\n",
+        "    weight = torch.where(reference_chosen_logps + reference_rejected_logps < -200, 0.1, 1.0)\n"
+        "    return weight * F.softplus(-x)\n",
+    ),
+    _refuse(
+        "SBX334",
+        "too many places where the loss could fail",
+        "Divisions, roots, comparisons and kinks can make a loss NaN or infinite at single values. The sandbox searches for "
+        "these values, and this loss has more such operations than it searches.",
+        "Use fewer of these operations: bound a divisor or the argument of a root once, and write a table of cases as a formula.",
+        "    d = x * 0\n"
+        + "".join(f"    d = d + 1e-6 / (rho - {40.5 + 3 * k})\n" for k in range(34))
+        + "    return F.softplus(-x) + d\n",
+        line="d = 1e-6 / (rho.abs() + 1)",
+    ),
 )
 """The numeric rules, in order of their codes."""

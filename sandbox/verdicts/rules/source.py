@@ -387,4 +387,13 @@ SOURCE_RULES = (
         GOOD.replace("beta)", "beta, label_smoothing=0.0)", 1),
         message="the parameter {text} has no value",
     ),
+    refuse(
+        "SBX142",
+        "another encoding",
+        "A comment in the first two lines can declare an encoding (PEP 263). The sandbox reads UTF-8, but Python would read such a "
+        "file in that encoding, in which comments can become code. An accepted file must mean the same to both.",
+        "Remove the declaration.",
+        "# -*- coding: unicode_escape -*-\n" + GOOD,
+        message="the source declares an encoding other than UTF-8",
+    ),
 )

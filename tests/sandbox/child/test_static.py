@@ -164,6 +164,33 @@ def test_comments_and_docstrings_may_hold_any_characters(source: str) -> None:
     assert codes(source + candidate(DPO)) == []
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        "# -*- coding: unicode_escape -*-\n",
+        "# vim: set fileencoding=rot13 :\n",
+        "\n# coding: utf-7\n",
+        "  # a comment\n\t# coding=latin-1\n",
+        "# a comment\r# coding: cp037\n",
+    ],
+)
+def test_an_encoding_that_python_would_read_the_file_in_is_refused(head: str) -> None:
+    assert codes(head + candidate("", DPO)) == ["SBX142"]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "# -*- coding: UTF-8 -*-\n",
+        "# coding: utf_8-unix\n",
+        "#!/usr/bin/python\n# coding=us-ascii\n",
+        "\n\n# coding: rot13\n",
+    ],
+)
+def test_utf_8_may_be_declared_and_a_later_line_declares_nothing(head: str) -> None:
+    assert codes(head + candidate("", DPO)) == []
+
+
 def test_hash_inside_a_string_does_not_hide_code() -> None:
     found = check(candidate("y = '#'; λ = 1", DPO), PREFERENCE)
     assert isinstance(found, list) and [c.code for c in found] == ["SBX105"]

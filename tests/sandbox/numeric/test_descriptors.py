@@ -98,7 +98,13 @@ def test_discopop_rises_where_its_formula_does():
 
 @pytest.mark.parametrize(
     ("loss", "at"),
-    [("ipo", [0.5]), ("cdpo", [2.197]), ("dpo", []), ("slic", []), ("x ** 4 / 4 - x**2 / 2 - x / 9", [-0.938, 1.051])],
+    [
+        ("ipo", [0.5]),
+        ("cdpo", [2.197]),
+        ("dpo", []),
+        ("slic", []),
+        ("(4 * x) ** 4 / 4 - (4 * x) ** 2 / 2 - x / 2.25", [-0.2345, 0.263]),
+    ],
 )
 def test_minima(loss, at):
     found = described(loss)

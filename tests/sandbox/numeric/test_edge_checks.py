@@ -23,6 +23,11 @@ POLES = {
         "SBX304",
         "d = sum([F.relu(rho - 7.0 * k) for k in range(17)])\nF.softplus(-x) + 1e-9 * d + 1e-3 / (rho - 3)",
     ),
+    "behind_poles_that_do_no_harm": (
+        "SBX305",
+        "d = sum([torch.atan(1 / (rho - (40.5 + 3 * k))).detach() for k in range(20)])\n"
+        "F.softplus(-x) + 1e-12 * d + 1e-3 * torch.sqrt((rho - 7) ** 2)",
+    ),
 }
 
 
@@ -31,6 +36,12 @@ def test_a_pole_inside_the_range_is_refused(name):
     code, expression = POLES[name]
     for seed in (0, 1, 2):
         assert code in {f.rule for f in run.run(written(expression), seed=seed).findings}
+
+
+def test_a_loss_with_more_places_than_are_searched_is_refused():
+    decoys = "d = sum([torch.atan(1 / (rho - (40.5 + 3 * k))).detach() for k in range(33)])\nF.softplus(-x) + 1e-12 * d"
+    (finding,) = run.run(written(decoys), seed=0).findings
+    assert finding.rule == "SBX334" and "33" in finding.message
 
 
 WIDE = {

@@ -21,6 +21,34 @@ FAIL = {
     "dead_for_similar_lengths": (SIMILAR + "F.softplus(-x * (~near).float())", {"SBX307"}),
     "explodes_for_similar_lengths": (SIMILAR + "F.softplus(-x) * (1 + 1e14 * near.float())", {"SBX313"}),
     "reversed_once_learnt": (LEARNT + "F.softplus(torch.where(learnt, x, -x))", {"SBX310"}),
+    "reversed_below_a_margin_at_large_betas": (
+        "F.softplus(-torch.where((rho < 1) & (beta + 0 * rho > 0.12), -1.0, 1.0) * x)",
+        {"SBX310"},
+    ),
+    "reversed_smoothly_at_large_betas": (
+        "w = torch.sigmoid(40 * (beta + 0 * rho - 0.12)) * torch.sigmoid(5 * (1 - rho))\nF.softplus((2 * w - 1) * x)",
+        {"SBX310"},
+    ),
+    "negative_margins_are_lowered_at_large_betas": (
+        "F.softplus(torch.where((rho < -0.05) & (beta + 0 * rho > 0.12), x, -x))",
+        {"SBX310"},
+    ),
+    "reversed_at_small_betas": ("F.softplus(torch.where((rho < 1) & (beta + 0 * rho < 0.045), x, -x))", {"SBX310"}),
+    "dead_at_usual_lengths": ("torch.where(rc < -15, 0.0, 1.0) * F.softplus(-x)", {"SBX307"}),
+    "hardly_any_gradient_at_usual_lengths": ("F.softplus(torch.where(rc < -15, 1e-9, 1.0) * -x)", {"SBX307"}),
+    "dead_smoothly_at_usual_lengths": ("torch.sigmoid(rc + 15) * F.softplus(-x)", {"SBX307"}),
+    "dead_at_usual_lengths_and_large_betas": (
+        "torch.where((rc < -4) & (beta + 0 * rc > 0.12), 0.0, 1.0) * F.softplus(-x)",
+        {"SBX307"},
+    ),
+    "reversed_once_both_begin_to_fall": (
+        DOWN + "F.softplus(torch.where((hw + hl < 0) & (hw + hl > -100) & (rho.abs() < 1.9), x, -x))",
+        {"SBX310"},
+    ),
+    "nan_far_out_at_middling_betas": (
+        "F.softplus(-x) + 1e-3 * torch.log(4 - (beta - 0.1) * (1 - beta) * rho.abs())",
+        {"SBX304"},
+    ),
     "by_position_for_similar_lengths": (
         SIMILAR + "place = torch.ones_like(x).cumsum(0)\nF.softplus(-x) * torch.where(near, 1 / place, 1.0)",
         {"SBX311"},
@@ -41,6 +69,42 @@ def test_a_loss_that_fails_only_on_batches_as_in_training_is_refused_for_every_s
 def test_the_remedy_for_a_direction_that_is_wrong_in_one_stage_keeps_the_sign() -> None:
     (finding,) = run.run(written(FAIL["reversed_where_both_fell"][0]), seed=0).findings
     assert "late in training" in finding.message and "keep the sign" in finding.remedy
+
+
+BOTH = "g = (rc < -60) & (rc > -250) & (rr < -60) & (rr > -250)\n"
+"""Whether both completions have a usual length: few pairs whose lengths are drawn independently have that, most real ones do."""
+NOTED = {
+    "reversed_for_two_usual_lengths": (BOTH + "F.softplus(torch.where(g, x, -x))", "SBX331", "-120"),
+    "reversed_for_similar_lengths": ("F.softplus(torch.where((rc - rr).abs() < 0.2 * rc.abs(), x, -x))", "SBX331", ""),
+    "reversed_for_a_band_of_lengths": ("F.softplus(torch.where((rc < -90) & (rc > -125), x, -x))", "SBX331", "-120"),
+    "reversed_once_both_fell_a_nat": (
+        DOWN + "F.softplus(torch.where((hw < -1) & (hl < -1) & (hw > -20) & (hl > -20), x, -x))",
+        "SBX331",
+        "both log-ratios below zero",
+    ),
+    "dead_for_two_usual_lengths": (BOTH + "torch.where(g, 0.0, 1.0) * F.softplus(-x)", "SBX333", "-120"),
+    "dead_once_both_fell_a_nat": (
+        DOWN + "torch.where((hw < -1) & (hl < -1), 0.0, 1.0) * F.softplus(-x)",
+        "SBX333",
+        "both log-ratios below zero",
+    ),
+    "reversed_at_the_start_at_other_betas": (
+        "F.softplus(torch.where((x.abs() < 0.1) & (beta + 0 * rho > 0.12), x, -x))",
+        "SBX324",
+        "beta = 0.25",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOTED)
+def test_what_a_loss_does_in_a_part_of_such_batches_is_noted_for_every_seed(name: str) -> None:
+    source, rule, words = NOTED[name]
+    graph = written(source)
+    for seed in range(4):
+        report = run.run(graph, seed=seed)
+        assert report.passed
+        (noted,) = (f for f in report.findings if f.rule == rule)
+        assert words in noted.message
 
 
 PASS = {
