@@ -9,7 +9,7 @@ it does at all levels of log-probabilities, and notes say what it does at one of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
@@ -67,7 +67,7 @@ def check_training(evaluator: Evaluator, measured: Measurements, seed: int) -> l
         seen = _Seen.of(evaluator, batches(seed if drawn else FIXED), none * (_DRAWN_NONE if drawn else 1.0))
         # A loss that compares pairs may turn a whole batch round, so it is judged where there are many batches.
         few = drawn and not measured.proven
-        judged = [cells for cells in seen.trained.stages() if cells[0].beta == LINE_BETA or not few]
+        judged = [cells for cells in seen.trained.stages if cells[0].beta == LINE_BETA or not few]
         by_level = not (drawn or measured.proven)
         most = max(largest * measured.scale, LARGEST_JUMP * furthest)
         found = _too_large(seen, most) or _dead(seen, judged) or _reversed(seen, judged, drawn, by_level)
@@ -79,19 +79,19 @@ def check_training(evaluator: Evaluator, measured: Measurements, seed: int) -> l
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """The gradients of a loss at batches as in training, and the pairs that count."""
+    """The gradients of a loss at batches as in training, and how many pairs of each cell it treats how."""
 
     trained: Trained
     size: Array
     """Size of each pair's gradient."""
-    push: Array
-    """How much a gradient step raises the margin of each pair."""
-    negative: Array
-    """Whether the margin is clearly negative, and changed."""
-    idle: Array
-    """Whether there is no gradient that an optimiser can use."""
-    unlearnt: Array
-    """Whether the margin is not positive."""
+    negative: Mapping[Cell, int]
+    """Pairs whose margin is clearly negative, and changed."""
+    raised: Mapping[Cell, int]
+    """Those of them whose margin is raised."""
+    unlearnt: Mapping[Cell, int]
+    """Pairs whose margin is not positive."""
+    idle: Mapping[Cell, int]
+    """Those of them without a gradient that an optimiser can use."""
     wrong_starts: frozenset[float]
     """The betas at which the loss lowers margins where training starts, which has a note of its own."""
 
@@ -99,51 +99,53 @@ class _Seen:
     def of(cls, evaluator: Evaluator, trained: Trained, none: float) -> _Seen:
         """`none`: the largest gradient that counts as none. Raises CannotCompute and NotFinite."""
         gradients = np.stack(finite(evaluator, trained.points, torch.float32).gradients).astype(float)
-        push, margins = gradients[1] - gradients[0], inputs.margins(trained.points)
-        changed = np.abs(push) > rounding(gradients)
-        starts = [cell for cell in trained.cells if cell.stage is EARLY[0]]
+        push, size, margins = gradients[1] - gradients[0], np.abs(gradients).max(axis=0), inputs.margins(trained.points)
+        negative, unlearnt = (margins < _CLEARLY_NEGATIVE) & (np.abs(push) > rounding(gradients)), margins <= 0
+        raised = trained.counts(push > 0)
         return cls(
-            trained,
-            np.abs(gradients).max(axis=0),
-            push,
-            (margins < _CLEARLY_NEGATIVE) & changed,
-            np.abs(gradients).max(axis=0) <= none,
-            margins <= 0,
-            frozenset(cell.beta for cell in starts if not (push > 0)[cell.items].any()),
+            trained=trained,
+            size=size,
+            negative=trained.counts(negative),
+            raised=trained.counts(negative & (push > 0)),
+            unlearnt=trained.counts(unlearnt),
+            idle=trained.counts(unlearnt & (size <= none)),
+            wrong_starts=frozenset(c.beta for c in trained.cells if c.stage is EARLY[0] and not raised[c]),
         )
 
     def directed(self, cell: Cell) -> bool:
         """Whether the direction of the gradient is judged there."""
         return cell.stage.judged and not (cell.near_start and cell.beta in self.wrong_starts)
 
-    def raised(self, cells: Sequence[Cell]) -> float:
+    def share_raised(self, cells: Sequence[Cell]) -> float:
         """Share of the pairs with a negative margin whose margin is raised; 1 if there are too few."""
-        raised = np.concatenate([(self.push > 0)[cell.items][self.negative[cell.items]] for cell in cells])
-        return float(raised.mean()) if len(raised) >= _LEAST_JUDGED else 1.0
+        count = sum(self.negative[cell] for cell in cells)
+        return sum(self.raised[cell] for cell in cells) / count if count >= _LEAST_JUDGED else 1.0
 
-    def without_gradient(self, cell: Cell) -> float:
+    def share_idle(self, cell: Cell) -> float:
         """Share of the pairs without a positive margin that get no gradient; 0 if there are too few."""
-        idle = self.idle[cell.items][self.unlearnt[cell.items]]
-        return float(idle.mean()) if len(idle) >= _LEAST_JUDGED else 0.0
+        return self.idle[cell] / self.unlearnt[cell] if self.unlearnt[cell] >= _LEAST_JUDGED else 0.0
 
 
 def _too_large(seen: _Seen, most: float) -> list[Finding]:
+    if seen.size.max() <= most:
+        return []
     for cell in seen.trained.cells:
         size = seen.size[cell.items]
-        if not cell.stage.judged or size.max() <= most:
-            continue
-        pairs, item = inputs_of("preference"), cell.items.start + int(size.argmax())
-        one = pairs.example(seen.trained.points, item)
-        message = f"the gradient is {shown(size.max())} {pairs.where(one)} {cell.place}, far more than at usual pairs"
-        return [numeric_finding("SBX313", message, {"gradient": size.max(), **one})]
+        if cell.stage.judged and size.max() > most:
+            pairs, item = inputs_of("preference"), cell.start + int(size.argmax())
+            one = pairs.example(seen.trained.points, item)
+            message = (
+                f"the gradient is {shown(size.max())} {pairs.where(one)} {cell.place}, far more than at usual pairs"
+            )
+            return [numeric_finding("SBX313", message, {"gradient": size.max(), **one})]
     return []
 
 
 def _dead(seen: _Seen, stages: Sequence[Sequence[Cell]]) -> list[Finding]:
     """A refusal if nearly all pairs of an early stage get no gradient, at every usual level."""
     for cells in stages:
-        usual = [seen.without_gradient(cell) for cell in cells if cell.level >= _USUAL_LEVEL]
-        if cells[0].stage.early and usual and min(usual) > _NEARLY_ALL:
+        usual = [seen.share_idle(cell) for cell in cells if cell.level >= _USUAL_LEVEL]
+        if cells[0].stage.early and len(usual) > 1 and min(usual) > _NEARLY_ALL:
             most = shown(SMALLEST_GRADIENT)
             message = f"nearly all pairs that are not learnt yet get no gradient (at most {most}), {_where(cells)}"
             return [numeric_finding("SBX307", message, {"beta": cells[0].beta})]
@@ -158,7 +160,7 @@ def _reversed(seen: _Seen, stages: Sequence[Sequence[Cell]], drawn: bool, by_lev
             continue
         alone = by_level and cells[0].beta == LINE_BETA and cells[0].stage.early
         for part in [[cell] for cell in cells] if alone else [cells]:
-            share = seen.raised(part)
+            share = seen.share_raised(part)
             if share <= _LEAST_RAISED_DRAWN or (share < _LEAST_RAISED and not drawn):
                 message = f"the loss raises the margin of only {share:.0%} of the pairs whose margin is negative, {_where(cells)}"
                 found = numeric_finding("SBX310", message, {"share": share, "beta": cells[0].beta})
@@ -173,7 +175,7 @@ def _where(cells: Sequence[Cell]) -> str:
 def _lost(seen: _Seen) -> list[Finding]:
     """A note on the cell at which the loss lowers the most negative margins."""
     share, cell = max(
-        ((1 - seen.raised([c]), c) for c in seen.trained.cells if seen.directed(c)), key=lambda pair: pair[0]
+        ((1 - seen.share_raised([c]), c) for c in seen.trained.cells if seen.directed(c)), key=lambda pair: pair[0]
     )
     if share <= _LOST:
         return []
@@ -183,9 +185,7 @@ def _lost(seen: _Seen) -> list[Finding]:
 
 def _idle(seen: _Seen) -> list[Finding]:
     """A note on the early cell at which most pairs get no gradient."""
-    share, cell = max(
-        ((seen.without_gradient(c), c) for c in seen.trained.cells if c.stage.early), key=lambda pair: pair[0]
-    )
+    share, cell = max(((seen.share_idle(c), c) for c in seen.trained.cells if c.stage.early), key=lambda pair: pair[0])
     if share <= _IDLE:
         return []
     message = f"{share:.0%} of the pairs that are not learnt yet get no gradient {cell.place}"

@@ -6,9 +6,9 @@ a pair have similar lengths, and both log-ratios fall together.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import groupby
 from typing import Final
 
@@ -45,11 +45,11 @@ LATE: Final = (
 )
 LEVELS: Final = (15.0, 30.0, 60.0, 120.0, 250.0, 600.0)
 """Typical log-probabilities of a completion, with the opposite sign, nats: a few tokens to several hundred."""
-OTHER_BETAS: Final = (0.01, 0.03, 0.2, 0.3, 0.5, 1.0, 2.5)
+OTHER_BETAS: Final = (0.01, 0.03, 0.25, 0.5, 1.0, 2.5)
 """Betas, besides LINE_BETA, with batches of the early stages."""
 OTHER_LEVELS: Final = (30.0, 120.0, 600.0)
 """Their levels."""
-SIZES, OTHER_SIZES = (8, 8, 64), (8, 64)
+SIZES, OTHER_SIZES = (8, 8, 64), (8, 32)
 """Pairs of the batches at each level, for LINE_BETA and for other betas."""
 _SCALES: Final = (0.25, 2.0)
 """Smallest and largest factor on margins and log-ratios at other betas. Training ends at similar beta * rho, so they are larger at
@@ -68,7 +68,15 @@ class Cell:
     stage: Stage
     level: float
     """Nats."""
-    items: slice
+    start: int
+    """Position of its first item."""
+    size: int
+    """Number of its items."""
+
+    @property
+    def items(self) -> slice:
+        """Its items."""
+        return slice(self.start, self.start + self.size)
 
     @property
     def near_start(self) -> bool:
@@ -90,9 +98,15 @@ class Trained:
     points: Points
     cells: tuple[Cell, ...]
 
-    def stages(self) -> Iterator[tuple[Cell, ...]]:
+    @cached_property
+    def stages(self) -> tuple[tuple[Cell, ...], ...]:
         """The cells of each beta and stage."""
-        return (tuple(cells) for _, cells in groupby(self.cells, key=lambda cell: (cell.beta, cell.stage)))
+        return tuple(tuple(cells) for _, cells in groupby(self.cells, key=lambda cell: (cell.beta, cell.stage)))
+
+    def counts(self, items: Array) -> dict[Cell, int]:
+        """How many of these items, a mask, each cell has."""
+        found = np.add.reduceat(items, [cell.start for cell in self.cells], dtype=int)
+        return dict(zip(self.cells, found.tolist(), strict=True))
 
 
 @lru_cache(maxsize=16)
@@ -114,7 +128,7 @@ def batches(seed: int) -> Trained:
     parts, cells, start = [], [], 0
     for beta, stage, level, sizes in wanted:
         parts += [batch(rng, stage, level, size, beta, further) for size in sizes]
-        cells.append(Cell(beta, stage, level, slice(start, start + sum(sizes))))
+        cells.append(Cell(beta, stage, level, start, sum(sizes)))
         start += sum(sizes)
     return Trained(joined(parts), tuple(cells))
 
