@@ -15,6 +15,7 @@ from sandbox.child.protocol import SourceSpan, Violation
 from sandbox.child.static.source_text import split_lines
 from sandbox.contracts.contract import Contract
 from sandbox.graph.nodes import GraphError
+from sandbox.verdicts.cases import remedy_of
 from sandbox.verdicts.suggest import suggestion
 from sandbox.verdicts.verdict import Finding, Severity
 from sandbox.verdicts.visible import visible
@@ -48,7 +49,9 @@ def finding(violation: Violation, source: str, contract: Contract) -> Finding:
     if violation.text:
         message += f": {printable(violation.text, 120)}"
     remedy = rule.advice
-    if violation.call is not None:
+    if found := remedy_of(violation.code, excerpt):
+        remedy = found
+    elif violation.call is not None:
         remedy = rule.remedy + _parameters(violation.call)
     elif violation.code == "SBX110":
         remedy = (
@@ -62,6 +65,8 @@ def finding(violation: Violation, source: str, contract: Contract) -> Finding:
             "Set the attribute in __init__ of a class around the method, or take a parameter with a constant default. "
             f"Write: `{_name(excerpt.removeprefix('self.'))}=0.0`, with the intended value"
         )
+    elif violation.code == "SBX132" and (method := _IN_PLACE.search(excerpt)):
+        remedy = f"{rule.remedy} Write: `y = x.{method[1]}(...)`, with its arguments, and use y afterwards"
     elif violation.code in ("SBX129", "SBX130") and (found := suggestion(excerpt)):
         remedy = rule.remedy + found
     elif violation.code == "SBX201" and _SIZE.search(excerpt):
@@ -77,6 +82,9 @@ def finding(violation: Violation, source: str, contract: Contract) -> Finding:
 
 _SIZE = re.compile(r"\.(numel|nelement|size|shape)\b|\blen\(")
 """What a condition on the batch size reads."""
+
+_IN_PLACE = re.compile(r"\.([a-z][a-z0-9_]*[a-z0-9])_(?=\(|$)")
+"""A method that changes a tensor in place."""
 
 _MARGINS = ("rho", "margin", "log_ratio_margin")
 """Names that a preference loss probably uses for the margin rho."""

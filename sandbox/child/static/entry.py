@@ -56,6 +56,8 @@ def find_entry(
         return None, [Violation("SBX109", SourceSpan(1, 0, 1, 0))]
     found = [c for f, owner in functions for c in [_candidate(f, owner, contract, arguments, tree)] if c is not None]
     best = _preferred(found)
+    if len(best) > 1:
+        best = [c for c in best if not _used_elsewhere(tree, c.function, _name(c))] or best
     if not best:
         return None, [Violation("SBX110", _name_of(*functions[-1]))]
     if len(best) > 1:
@@ -106,7 +108,7 @@ def _candidate(
         if set(matched) - set(scalars) != learns or not contract.swap:
             return None  # a preference loss may omit the reference; a loss without a swap needs all its tensors
         own = function.name.rpartition(".")[2]
-        if own not in ENTRIES and own in _loaded(tree):
+        if own not in ENTRIES and _used_elsewhere(tree, function, own):
             return None  # a helper of another function
         rank += 2
     init = owner.methods.get(INIT) if owner is not None else None
@@ -151,22 +153,27 @@ def _name_of(function: ast.FunctionDef, owner: ClassSource | None) -> SourceSpan
     return owner.span if owner is not None else name_span(function)
 
 
-def _loaded(tree: ast.Module) -> set[str]:
-    """Every name that the source reads, attributes included."""
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-            found.add(node.id)
-        elif isinstance(node, ast.Attribute):
-            found.add(node.attr)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
-            found.add(node.value)  # an attribute of `self`, which `classes` rewrites to a string
-    return found
+def _name(candidate: _Candidate) -> str:
+    """The name by which other code uses a candidate: for a method that of its class."""
+    return candidate.owner.name if candidate.owner is not None else candidate.function.name
+
+
+def _used_elsewhere(tree: ast.Module, function: ast.FunctionDef, name: str) -> bool:
+    """Whether code outside of a function reads this name, also as an attribute. A function may use its own name for a variable."""
+    own = {id(node) for node in ast.walk(function)}
+    return any(
+        (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id == name)
+        or (isinstance(node, ast.Attribute) and node.attr == name)
+        # An attribute of `self`, which `classes` rewrites to a string.
+        or (isinstance(node, ast.Constant) and node.value == name)
+        for node in ast.walk(tree)
+        if id(node) not in own
+    )
 
 
 def _is_ambiguous(tree: ast.Module, chosen: _Candidate, classes: Sequence[ClassSource]) -> bool:
     """Whether the entry's name has a second meaning at the top level."""
-    name = chosen.owner.name if chosen.owner is not None else chosen.function.name
+    name = _name(chosen)
     functions = sum(isinstance(n, ast.FunctionDef) and n.name == name for n in tree.body)
     makers = sum(c.name == name for c in classes)
     return functions + makers > 1 or _assignments(tree, name) > makers

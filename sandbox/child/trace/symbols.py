@@ -262,6 +262,12 @@ class Recorder:
                 return known[0] * Dim.of(-1)
         return known[0] + (known[1] * Dim.of(-1) if node.op == "sub" else known[1])
 
+    def quotient(self, value: Any, by: Any) -> Number | None:
+        """The exact quotient of two sizes, such as 2 B // 2; None for other numbers and if there is a rest for some batches."""
+        size, part = self.dim_of(value), self.dim_of(by)
+        found = size.divide(part) if size is not None and part is not None and part.terms else None
+        return None if found is None else self.size(found)
+
     def symbol_of(self, value: Any) -> str | None:
         """The contract's symbol of a number that is a size, or None."""
         if isinstance(value, SymNumber) and self.nodes[value.index].op == "size":

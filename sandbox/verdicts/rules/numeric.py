@@ -65,7 +65,7 @@ NUMERIC_RULES: tuple[Rule, ...] = (
         "Use the stable form: F.logsigmoid(x) for log(sigmoid(x)), F.softplus(x) for log(1 + exp(x)). Clamp the arguments of "
         "exp, log, sqrt and divisions.",
         "    return -torch.log(x)\n",
-        line="y = torch.log(x.clamp(min=1e-6))",
+        line="y = torch.exp(z.clamp(max=20.0))  # bound the argument, not the result",
     ),
     _refuse(
         "SBX305",
@@ -73,7 +73,8 @@ NUMERIC_RULES: tuple[Rule, ...] = (
         "The loss is finite, but its gradient with respect to the policy is NaN or infinite at inputs that occur in training. "
         "Frequent causes are an infinite slope at zero (sqrt, a fractional power, a norm) and the branch that torch.where does "
         "not select: both branches are differentiated, and 0 * inf is NaN.",
-        "Keep sqrt, log, division and fractional powers away from zero (add a small constant inside), and clamp the input of "
+        "Keep sqrt, log, division and fractional powers away from zero (add a small constant inside), bound the argument of exp "
+        "and not its result, and clamp the input of "
         "the branch that torch.where does not select.",
         "    return torch.where(x > 0, torch.sqrt(x), -x)\n",
         "    return torch.where(x > 0, torch.sqrt(x.clamp(min=0) + 1.0) - 1.0, -x)\n",

@@ -46,7 +46,6 @@ SOURCE_RULES = (
         "Use ASCII letters for names and operators: beta, not its Greek letter; *, not a multiplication sign.",
         example("λ = 2.0\nreturn -F.logsigmoid(λ * beta * rho)"),
         message="{text} is not an ASCII character",
-        line="scale = 2.0",
     ),
     refuse(
         "SBX106",
@@ -118,7 +117,6 @@ SOURCE_RULES = (
         "Write it with assignments, arithmetic, calls, loops over constants and conditional expressions.",
         example("return -F.logsigmoid(beta * (y := rho))"),
         message="the syntax of {text} is not allowed in a loss",
-        line="y = rho.clamp(min=-30.0, max=30.0)",
     ),
     refuse(
         "SBX114",
@@ -216,7 +214,6 @@ SOURCE_RULES = (
         "import os\n" + GOOD,
         "import torch.nn.functional as F\n" + GOOD,
         message="{text} may not be imported",
-        line="import torch.nn.functional as F",
     ),
     refuse(
         "SBX124",
@@ -253,7 +250,6 @@ SOURCE_RULES = (
         "Remove the call; a loss is arithmetic on its arguments.",
         example('eval("1")\nreturn -F.logsigmoid(beta * rho)'),
         message="{text} is not available to a loss",
-        line="bound = max(0.5, 1.0)",
     ),
     refuse(
         "SBX128",
@@ -270,7 +266,6 @@ SOURCE_RULES = (
         "Use an allowed tensor method, or the function of torch or F.",
         example("return -F.logsigmoid(beta * rho.lgamma())"),
         message="{text}: this attribute is not available to a loss",
-        line="return torch.log1p(torch.exp(-beta * rho))",
     ),
     refuse(
         "SBX130",
@@ -279,7 +274,6 @@ SOURCE_RULES = (
         "Use an available function, or compose the value from exp, log, sigmoid, softplus, clamp, where and arithmetic.",
         example("return torch.lgamma(rho)"),
         message="{text} is not available to a loss",
-        line="weight = torch.sigmoid(0.5 * rho.detach())",
     ),
     refuse(
         "SBX131",
@@ -288,7 +282,6 @@ SOURCE_RULES = (
         "Remove the randomness; use constants.",
         example("return -F.logsigmoid(beta * rho) + torch.randn_like(rho)"),
         message="{text} is random or uninitialised",
-        line="margin = 0.1",
     ),
     refuse(
         "SBX132",
@@ -297,7 +290,6 @@ SOURCE_RULES = (
         "Use the method without the trailing underscore and keep its result.",
         example("policy_rejected_logps.mul_(0)\nreturn -F.logsigmoid(beta * rho)"),
         message="{text} changes a tensor in place",
-        line="x = x.clamp(min=0.0)",
     ),
     refuse(
         "SBX133",

@@ -59,7 +59,8 @@ def test_the_line_of_a_remedy_is_python_and_reaches_the_finding(rule: Rule) -> N
 
 
 _WITHOUT_A_LINE = {
-    "SBX101", "SBX103", "SBX104", "SBX106", "SBX110", "SBX120", "SBX122", "SBX128", "SBX138", "SBX141", "SBX142",
+    "SBX101", "SBX103", "SBX104", "SBX105", "SBX106", "SBX110", "SBX113", "SBX120", "SBX122", "SBX123", "SBX127", "SBX128",
+    "SBX129", "SBX130", "SBX131", "SBX132", "SBX138", "SBX141", "SBX142",
     "SBX210", "SBX211", "SBX214", "SBX215",
     "SBX324", "SBX325", "SBX326", "SBX327", "SBX331", "SBX332", "SBX333",
 }  # fmt: skip

@@ -112,6 +112,8 @@ class Guards:
         if isinstance(a, SymNumber) or isinstance(b, SymNumber):
             if not (is_number(a) and is_number(b)) or op in ("matmul", "logical_and", "logical_or", "logical_xor"):
                 raise Refusal("SBX205")
+            if op == "floordiv" and (size := self.recorder.quotient(a, b)) is not None:
+                return size
             return self.recorder.add(op, (a, self._exponent(a, b) if op == "pow" else b))
         if is_number(a) and is_number(b):
             return arithmetic(name, function, a, b)

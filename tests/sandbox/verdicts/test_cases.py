@@ -1,0 +1,47 @@
+"""Frequent cases of a rule have a remedy of their own. What these remedies say to write is accepted."""
+
+import re
+
+import pytest
+from hostile_more import candidate
+
+from sandbox.verdicts.cases import CASES
+from sandbox.verdicts.rules import RULES
+from sandbox.vetting.vet import vet
+
+FOUND = {
+    "SBX105": ("β = 2.0", "`beta`"),
+    "SBX113": ("y = x * (k := 2.0)", "a statement of its own"),
+    "SBX120": ("@property\n    def scale(z):\n        return z", "an attribute that __init__ sets"),
+    "SBX123": ("from functools import partial", "a lambda or a helper"),
+    "SBX127": ("y = getattr(x, 'sum')()", "by its name"),
+    "SBX131": ("y = torch.empty_like(x)", "torch.zeros_like"),
+    "SBX132": ("y = x * 1.0\n    y.add_(x)", "`y = x.add(...)`"),
+    "SBX133": ("k = int(0.8 * len(x))", "torch.quantile(losses.detach(), 0.8)"),
+    "SBX201": ("y = max(x, 0 * x)", "torch.maximum"),
+    "SBX207": ("y = torch.quantile(x.detach(), torch.tensor([0.25, 0.75]))", "once for each q"),
+}
+
+
+@pytest.mark.parametrize("code", FOUND)
+def test_a_frequent_case_has_its_own_remedy(code: str) -> None:
+    line, words = FOUND[code]
+    found = {f.rule: f for f in vet(candidate(line, "return -F.logsigmoid(beta * x)")).findings}
+    assert words in found[code].remedy
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        (code, line)
+        for code, cases in CASES.items()
+        for _, remedy in cases
+        for line in re.findall(r"Write: `(?!self)([^`]+)`", remedy)
+    ],
+)
+def test_what_a_case_says_to_write_is_accepted(code: str, line: str) -> None:
+    assert code in RULES
+    known = "rho = x / beta\n    a, b, kind, losses = x, 0 * x, 1, F.softplus(-x)\n    "
+    body = known + line + ("\n        x = x * 1.0" if line.endswith(":") else "")
+    verdict = vet(candidate(body, "return -F.logsigmoid(beta * x)"))
+    assert verdict.accepted, verdict.findings
