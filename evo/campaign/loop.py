@@ -7,9 +7,7 @@ the archive in its own transaction, and every session first completes the steps 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -19,21 +17,20 @@ from archive.query import Reader
 from archive.records import ASIDE, PERSON, SUMMARISE, CandidateRow, EventKind, Origin, ProposalRow
 from archive.store import Archive
 from evo.campaign import backlog
+from evo.campaign.allowance import Allowance, Trainings
 from evo.campaign.asking.endpoint_monitor import EndpointMonitor, outcome_of
 from evo.campaign.asking.proposers import Proposers
 from evo.campaign.asking.recorder import AttemptRecorder, BudgetReached, PendingRequest, record_candidate
 from evo.campaign.deferred_failures import DeferredFailures
 from evo.campaign.final_setup import final_event, published_arms, relations_of, with_fresh_seeds
 from evo.campaign.injections import Injections
-from evo.campaign.stop_rules import why_stopped
 from evo.campaign.training import TaskUnusable, cancel, train_and_record
 from evo.campaign.variants.study import StudyProposer
 from evo.config.schema import Config
 from evo.proposing.propose import Proposer
 from evo.proposing.request import Request
 from evo.proposing.studies import STUDY
-from evo.search.budget import NO_COST, Cost, Spent, exceeded_limit
-from evo.search.budget_split import Reserve
+from evo.search.budget import NO_COST, Cost
 from evo.search.duplicates import DuplicateIndex
 from evo.search.operators import STUDIES
 from evo.search.population import Population
@@ -75,20 +72,11 @@ class Campaign:
     trainings: dict[Job, asyncio.Task[None]] = field(default_factory=dict)
     running: set[Job] = field(default_factory=set)
     """Those of `trainings` that have not ended."""
-    calls: dict[int, Cost] = field(default_factory=dict)
-    """Maximum cost of each request in progress, by step."""
     requests: dict[int, PendingRequest] = field(default_factory=dict)
     """State of each request in progress, by step."""
-    reserved_trainings: int = 0
-    """Number of candidates in progress whose first training has not started; one training is reserved for each."""
-    largest_call: Cost = field(default_factory=lambda: Cost(proposals=1))
-    """Largest maximum cost of any request of this session."""
-    began: float = field(default_factory=time.monotonic)
-    reserve: Reserve = field(default_factory=Reserve)
-    spent_before: Spent = field(default_factory=Spent)
-    """What earlier sessions spent."""
     monitor: EndpointMonitor = field(default_factory=EndpointMonitor)
     """Decides when proposals have failed too often."""
+    allowance: Allowance = field(init=False)
     proposers: Proposers = field(init=False)
     deferred: DeferredFailures = field(init=False)
     studies: StudyProposer = field(init=False)
@@ -99,8 +87,11 @@ class Campaign:
         self.proposers = Proposers.of(self.config, self.asked, self.population, self.monitor, self.requests)
         self.studies = StudyProposer(
             self.archive, self.reader, self.vetter, self.workers, self.config.search, self.population.rungs[-1],
-            lambda: self._blocked(self._first_cost, self.reserve.whole),
+            lambda: self.allowance.blocked(self.allowance.first_cost, self.allowance.reserve.whole),
         )  # fmt: skip
+        self.allowance = Allowance(
+            self.config, self.population, self.reader, self._trainings, lambda: self.task_error or self.proposers.ended
+        )
 
     async def run(self) -> str:
         """Search until a limit of the budget is reached, then measure the final. Returns the reason why the search ended.
@@ -114,10 +105,9 @@ class Campaign:
 
     async def _phases(self) -> str:
         """Run the phases in order: seed losses, search, final."""
-        self.phase, self.began = Phase.SEEDS, time.monotonic()
+        self.phase = Phase.SEEDS
         self.population.advance(self.reader)
-        self.spent_before = self.population.spent(self.population.recorded_seconds)
-        self.reserve = Reserve.of(self.config, self.population)
+        self.allowance.begin()
         backlog.add_seed_losses(self.archive, self.reader, self.population.seed_losses)
         cut_off = [self.train(job) for job in self._seeds_without_result()]
         published, own = backlog.unvetted_seed_losses(self.reader)
@@ -134,7 +124,7 @@ class Campaign:
 
     async def candidate(self, step: int) -> None:
         """Pipeline of one candidate. Each step records its result before the next step starts."""
-        with self._training_reserved():
+        with self.allowance.first_training_reserved():
             request = await self.select(step)
             reply = await self.propose(request)
             candidate = self.admit(reply)
@@ -145,7 +135,7 @@ class Campaign:
 
     async def vet_and_train(self, candidate: CandidateRow) -> None:
         """Last part of the pipeline, for a loss that exists already: a seed loss, or a candidate of an earlier session."""
-        with self._training_reserved():
+        with self.allowance.first_training_reserved():
             job = await self.vet_and_record(candidate)
         await self.train(job)
 
@@ -154,52 +144,47 @@ class Campaign:
         if candidate is None:
             return None
         verdict = await self.vet(candidate)
-        return self._first_training(candidate.id) if self.record(candidate, verdict) else None
+        return self.allowance.first_training(candidate.id) if self.record(candidate, verdict) else None
 
     # ---- the steps -----------------------------------------------------------------------------------------------
 
     async def select(self, step: int) -> Request:
         """Select operator, parents and proposer of a step from the results recorded so far, once the proposer has a place."""
-        self.calls[step] = Cost(proposals=1)
-        try:
+        with self.allowance.call(step, Cost(proposals=1)):
             return await self.proposers.chosen(step, self.reader)
-        finally:
-            del self.calls[step]
 
     async def propose(self, request: Request) -> ProposalRow | None:
         """Ask the proposer for a loss. Returns None without a reply.
 
         The request is committed before it is sent, and the reply before it is parsed.
         """
-        blocked = partial(self._attempt_blocked, request.step)
+        blocked = partial(self.allowance.repeat_blocked, request.step)
         proposer = self.studies if request.operator in STUDIES else self.asked[request.proposer]
         monitor = self.proposers.monitor_of(request.proposer)
         recorder = AttemptRecorder(self.archive, proposer, request, blocked, monitor.tell_once)
         cost = Cost(1, 0, *proposer.worst_case(request))
-        self.largest_call = max(self.largest_call, cost, key=lambda c: (c.tokens, c.usd))
-        if self._blocked(cost, self.reserve.whole):
+        if self.allowance.request_blocked(cost):
             return None
-        self.calls[request.step] = cost
-        self.requests[request.step] = recorder.pending
-        try:
-            reply = await proposer.ask(request, recorder, 1 + self.reader.latest_attempt(request.step))
-            self.archive.receive_proposal(
-                recorder.proposal, reply.text, reply.tokens_in, reply.tokens_out, reply.usd, reply.seconds
-            )
-            self.proposers.answered(request.step, reply.seconds)
-        except LLMError as error:
-            monitor.failed(request.step, error)
-            return None
-        except (BudgetReached, TaskUnusable) as why:
-            recorder.gave_up(str(why))
-            self.task_error = str(why) if isinstance(why, TaskUnusable) else self.task_error
-            return None
-        except asyncio.CancelledError:
-            recorder.cut_off()
-            raise
-        finally:
-            del self.calls[request.step]
-            self.proposers.left(request.step)
+        with self.allowance.call(request.step, cost):
+            self.requests[request.step] = recorder.pending
+            try:
+                reply = await proposer.ask(request, recorder, 1 + self.reader.latest_attempt(request.step))
+                self.archive.receive_proposal(
+                    recorder.proposal, reply.text, reply.tokens_in, reply.tokens_out, reply.usd, reply.seconds
+                )
+                self.proposers.answered(request.step, reply.seconds)
+            except LLMError as error:
+                monitor.failed(request.step, error)
+                return None
+            except (BudgetReached, TaskUnusable) as why:
+                recorder.gave_up(str(why))
+                self.task_error = str(why) if isinstance(why, TaskUnusable) else self.task_error
+                return None
+            except asyncio.CancelledError:
+                recorder.cut_off()
+                raise
+            finally:
+                self.proposers.left(request.step)
         if proposer is not self.studies:
             monitor.replied(reply.text)
         return self.reader.proposal(recorder.proposal)
@@ -242,7 +227,7 @@ class Campaign:
             await training
 
     def _begin(self, job: Job) -> asyncio.Task[None] | None:
-        if job not in self.trainings and not self._blocked(self._cost(job)):
+        if job not in self.trainings and not self.allowance.blocked(self.allowance.cost(job)):
             self.trainings[job] = asyncio.create_task(self._train(job))
             self.running.add(job)
         return self.trainings.get(job)
@@ -273,7 +258,7 @@ class Campaign:
                 begun |= {
                     training for job in self._due_in_search(ending=not candidates) if (training := self._begin(job))
                 }
-                while (limit := self._limit()) is None and len(candidates) < self.proposers.at_once:
+                while (limit := self.allowance.limit()) is None and len(candidates) < self.proposers.at_once:
                     candidates.add(asyncio.create_task(self.candidate(next(steps))))
                     await asyncio.sleep(0)  # lets the task reserve its cost before the limit is checked again
                 if not begun and not candidates:
@@ -293,106 +278,38 @@ class Campaign:
         relations = await asyncio.to_thread(relations_of, finalists, population, self.reader, self.vetter)
         rule = partial(final, also=published_arms(relations, population))
         seeds = with_fresh_seeds(population.seeds, population.ladder.finalist_seeds)
-        if self._allowed(rule(entries, info, population.ladder, seeds)):
+        if self._not_begun(rule(entries, info, population.ladder, seeds)):
             grid = baseline_grid(entries, info, population.ladder)
             deciding = seeds.final[: population.ladder.finalist_seeds]
             self.archive.event(EventKind.FINAL, final_event(final_rung(info), deciding, relations, info, grid))
-        while jobs := self._allowed(rule(entries, info, population.ladder, population.advance(self.reader).seeds)):
+        while jobs := self._not_begun(rule(entries, info, population.ladder, population.advance(self.reader).seeds)):
             await asyncio.gather(*(self.train(job) for job in jobs))
 
-    @property
-    def seconds(self) -> float:
-        """Running time of the campaign over all sessions, seconds."""
-        return self.spent_before.seconds + time.monotonic() - self.began
-
-    @property
-    def used(self) -> Spent:
-        """Recorded spending of the run."""
-        return self.population.advance(self.reader).spent(self.seconds)
-
-    # ---- the budget ----------------------------------------------------------------------------------------------
-
-    def under_way(self, used: Spent) -> Cost:
-        """Maximum cost of the requests and trainings in progress and of the reserved first trainings. `used`: recorded spending."""
-        trainings = len(self.trainings) + self.studies.begun
-        begun = Cost(evaluations=self.spent_before.evaluations + trainings - used.evaluations)
-        rungs = [*(job.rung for job in self.running), *[self.studies.rung] * self.studies.running]
-        costs = (begun, *map(self._judging, rungs), *self.calls.values())
-        return sum(costs, self._first_cost.times(self.reserved_trainings))
-
-    def _blocked(self, wanted: Cost, reserved: Cost = NO_COST) -> str | None:
-        """Why work that costs `wanted` may not start while `reserved` is kept free; None if it may."""
-        used = self.used
-        exceeded = exceeded_limit(self.config.budget, used, self.under_way(used) + reserved, wanted)
-        return self.task_error or self.proposers.ended or exceeded
-
-    def _limit(self) -> str | None:
-        """Why no further proposal may be requested; None if one may. A proposal needs budget for its first training too."""
-        blocked = self._blocked(self.largest_call + self._first_cost, self.reserve.whole)
-        return blocked or why_stopped(self.config.budget, self.population.advance(self.reader))
-
-    def _proposal_reserve(self) -> Cost:
-        """Cost of the first trainings of proposals that may still be requested."""
-        if self._limit():
-            return NO_COST
-        wanted = self.config.budget.proposals
-        left = self.proposers.at_once if wanted is None else wanted - self.used.proposals - len(self.calls)
-        return self._first_cost.times(max(0, min(self.proposers.at_once - self.reserved_trainings, left)))
+    # ---- what is due ---------------------------------------------------------------------------------------------
 
     def _due_in_search(self, *, ending: bool) -> list[Job]:
         """The trainings that the ladder asks for now. They leave budget for the first trainings of proposals and for the final.
 
         `ending`: no proposal is in progress, so if none may be requested either, those come that wait for the end.
         """
-        ending = ending and self._limit() is not None
+        ending = ending and self.allowance.limit() is not None
         due = self.population.advance(self.reader).screening.due(ending=ending)
-        return self._allowed(due, self._proposal_reserve() + (self.reserve.final if ending else self.reserve.whole))
+        reserve = self.allowance.reserve.final if ending else self.allowance.reserve.whole
+        return self._not_begun(due, self.allowance.proposal_reserve(self.proposers.at_once) + reserve)
 
-    def _allowed(self, jobs: Iterable[Job], reserve: Cost = NO_COST) -> list[Job]:
-        """Those of `jobs` that are not started yet and that the budget allows. Only first trainings may use the `reserve`."""
-        due, taken = [], NO_COST
-        for job in jobs:
-            first = job == self._first_training(job.candidate_id)
-            if job not in self.trainings and not self._blocked(self._cost(job), taken if first else taken + reserve):
-                due.append(job)
-                taken += self._cost(job)
-        return due
+    def _not_begun(self, jobs: Iterable[Job], reserve: Cost = NO_COST) -> list[Job]:
+        """Those of `jobs` that are not begun yet and that the budget allows beside the `reserve`."""
+        return self.allowance.affordable((job for job in jobs if job not in self.trainings), reserve)
 
     def _seeds_without_result(self) -> list[Job]:
         """Unfinished first trainings of seed losses of an earlier session. They must end before the first proposal."""
-        jobs = ((self._first_training(i.id), i) for i in self.population.recorded_seed_losses if i.trainable)
+        losses = [i for i in self.population.recorded_seed_losses if i.trainable]
+        jobs = ((self.allowance.first_training(loss.id), loss) for loss in losses)
         return [job for job, loss in jobs if (job.rung, job.seed) not in loss.results]
 
-    def _first_training(self, candidate_id: int) -> Job:
-        return Job(candidate_id, self.population.rungs[0], self.population.seeds.search[0])
-
-    @property
-    def _first_cost(self) -> Cost:
-        return self._cost(self._first_training(0))
-
-    def _cost(self, job: Job) -> Cost:
-        return Cost(evaluations=1) + self._judging(job.rung)
-
-    def _judging(self, rung: str) -> Cost:
-        usage = self.population.info.judging(rung)
-        return Cost(tokens=usage.tokens, usd=usage.usd or 0.0)
-
-    @contextmanager
-    def _training_reserved(self) -> Iterator[None]:
-        """Reserve one training for a candidate until the training starts or the candidate needs none."""
-        self.reserved_trainings += 1
-        try:
-            yield
-        finally:
-            self.reserved_trainings -= 1
-
-    def _attempt_blocked(self, step: int) -> str | None:
-        """Why the request of a step may not be retried; None if it may."""
-        cost = self.calls.pop(step)
-        try:
-            return self._blocked(cost, self.reserve.whole)
-        finally:
-            self.calls[step] = cost
+    def _trainings(self) -> Trainings:
+        rungs = [*(job.rung for job in self.running), *[self.studies.rung] * self.studies.running]
+        return Trainings(len(self.trainings) + self.studies.begun, rungs)
 
     def _raise_if_stopped(self) -> None:
         if stopped := self.task_error or self.proposers.ended:

@@ -76,7 +76,7 @@ def best_so_far(population: Population) -> str:
 
 
 def _time(watch: Watch) -> str:
-    left, so_far = watch.left(), duration(watch.campaign.seconds)
+    left, so_far = watch.left(), duration(watch.campaign.allowance.seconds)
     if left is None:
         return so_far
     by = "at the speed measured here" if watch.pace.measured else "by the task's estimate for a slow core"
@@ -91,7 +91,7 @@ def _proposals(watch: Watch) -> str:
         "without a loss": tally.unusable, "failed in training": tally.failed,
     }  # fmt: skip
     of = "" if wanted is None else f" of {wanted}"
-    return f"{campaign.used.proposals}{of}: " + ", ".join(
+    return f"{campaign.allowance.used.proposals}{of}: " + ", ".join(
         f"{number} {what}" for what, number in became.items() if number or what == "accepted"
     )
 
@@ -99,7 +99,8 @@ def _proposals(watch: Watch) -> str:
 def _trainings(watch: Watch) -> str:
     workers, pending = watch.campaign.workers, len(watch.pending)
     waiting = max(0, pending - workers.busy)
-    return f"{watch.campaign.used.evaluations} done, {workers.busy} of {count(workers.size, 'worker')} busy, {waiting} waiting"
+    done = watch.campaign.allowance.used.evaluations
+    return f"{done} done, {workers.busy} of {count(workers.size, 'worker')} busy, {waiting} waiting"
 
 
 def _requests(watch: Watch) -> list[str]:

@@ -120,7 +120,7 @@ class Watch:
     def left(self) -> float | None:
         """Estimated seconds until the campaign ends; None if no budget limits it."""
         campaign = self.campaign
-        budget, used = campaign.config.budget, campaign.used
+        budget, used = campaign.config.budget, campaign.allowance.used
         population = campaign.population
         limits = [] if budget.seconds is None else [max(0.0, budget.seconds - used.seconds)]
         work = self._work()
@@ -139,7 +139,7 @@ class Watch:
     def _work(self) -> Workload | None:
         """The work that is left under the budget; None if the budget does not limit it."""
         campaign = self.campaign
-        population, used = campaign.population, campaign.used
+        population, used = campaign.population, campaign.allowance.used
         pending: dict[str, float] = {}
         for job in self.pending:
             pending[job.rung] = pending.get(job.rung, 0.0) + 1

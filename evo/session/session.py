@@ -195,7 +195,7 @@ def _resume(
     lost = [row for p in recovery.lost if (row := reader.proposal(p)).operator not in STUDIES]
     if lost:
         steps = ", ".join(str(row.step) for row in lost)
-        say(f"{count(len(lost), 'interrupted call')} may have been charged (step {steps}).")
+        say(f"Interrupted and possibly paid: {count(len(lost), 'call')} (step {steps}).")
     if changed := changes(before, config):
         sections = {change.key.partition(".")[0] for change in changed}
         archive.event(EventKind.SETTINGS_CHANGED, config.model_dump(mode="json", include=sections))

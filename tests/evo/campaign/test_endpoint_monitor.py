@@ -91,7 +91,7 @@ class Search:
                     ended = await running._search()
                     running._raise_if_stopped()
                 finally:
-                    self.used = running.used
+                    self.used = running.allowance.used
                 return ended
 
     def snapshot(self) -> Snapshot:

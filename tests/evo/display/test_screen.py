@@ -174,7 +174,7 @@ def test_the_view_keeps_to_the_terminal(tmp_path, width, height):
 
 def test_requests_under_way_show_attempt_age_and_trouble(tmp_path):
     with _watched(tmp_path) as (campaign, watch):
-        now = campaign.began
+        now = campaign.allowance.began
         campaign.requests[6] = PendingRequest("explore", began=now, attempt=2, since=now)
         campaign.requests[7] = PendingRequest(
             "refine", began=now, attempt=1, since=now, trouble="HTTP 429", again_at=now + 1000

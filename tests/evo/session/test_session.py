@@ -71,7 +71,7 @@ def test_a_run_is_made_goes_on_with_what_was_cut_off_and_what_was_changed_and_is
     again = session(held, budget={"proposals": 3}, search={"in_flight": 1, "islands": 5})
     assert again[0].endswith(", resumed.")
     told = "\n".join(again)
-    assert "1 interrupted call may have been charged (step 2)." in told
+    assert "Interrupted and possibly paid: 1 call (step 2)." in told
     assert "Settings changed since the last session: budget.proposals from 1 to 3, search.islands from 2 to 5." in told
     proposals = snapshot_of(held).proposals.values()
     assert [(p.step, p.attempt, p.state) for p in proposals] == [
