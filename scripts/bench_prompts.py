@@ -151,7 +151,7 @@ def run_campaign(arm: str, folder: Path, seed: int, replies: int, options: argpa
         f"seed={seed}", f"search.in_flight={options.in_flight}",
     ]  # fmt: skip
     form = ReplyFormat.JSON if arm == "paper" else arm.removeprefix(SMALL).removeprefix("-")
-    settings += [f"llm.reply={form}"] * bool(form)
+    settings += [f"llm.reply={form}"] if form else []
     if arm == "paper":
         templates = options.out / "paper_templates"
         templates.mkdir(parents=True, exist_ok=True)
@@ -284,7 +284,7 @@ def _share(useful: Sequence[bool], note: str = "") -> Figure:
         z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2),
     )
     low, high = (middle - half / (1 + z * z / n)), (middle + half / (1 + z * z / n))
-    return Figure(share, "share", note=f"{sum(useful)} of {n}, {low:.2f} to {high:.2f}" + f"; {note}" * bool(note))
+    return Figure(share, "share", note=f"{sum(useful)} of {n}, {low:.2f} to {high:.2f}" + (f"; {note}" if note else ""))
 
 
 def first_token(options: argparse.Namespace, prompts: Sequence[Sequence[Mapping[str, str]]]) -> dict[str, Figure]:

@@ -139,10 +139,6 @@ IMDB_BETAS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 IMDB_PLOTTED = IMDB_BETAS[1:7]
 """Those of the published figure."""
 IMDB_FAILURES = (ImdbFailure("lrml", 0.01, 0.152), ImdbFailure("lrml", 2.5, None), ImdbFailure("lrml", 5.0, None))
-IMDB_LOSSES = (
-    "dpo", "slic", "kto_pair", "dbaql", "aql_repository", "padll", "aqfl", "cell", "lrml", "pfl_repository",
-)  # fmt: skip
-"""The versions that were scored on IMDb. The figures there are published as a picture only, apart from the failures."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,8 @@ def _row(
         for title in snapshot.shown_metrics
         if (values := [m[title] for m in measured if title in m])
     }
-    remark = remark + f"{', ' * bool(remark)}failed on {count(failed, 'seed')}" if failed else remark
+    failures = f"failed on {count(failed, 'seed')}" if failed else ""
+    remark = ", ".join(filter(None, [remark, failures]))
     return FinalRow(arm, name, known, Cell.of(scores) if scores else None, cells, comparison, remark, failed)
 
 

@@ -108,9 +108,6 @@ class Cells:
             raise self.wrong(column, "a JSON object")
         return value
 
-    def json_object_or_none(self, column: str) -> dict[str, Any] | None:
-        return None if self.raw(column) is None else self.json_object(column)
-
     def packed_text_or_none(self, column: str) -> str | None:
         """The JSON text of a packed column; in rows of older versions it is not packed."""
         value = self.raw(column)

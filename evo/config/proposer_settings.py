@@ -111,7 +111,7 @@ class ProposerConfig(LLMConfig):
         return value
 
 
-def unlike(proposers: Sequence[ProposerConfig]) -> Sequence[ProposerConfig]:
+def with_unique_names(proposers: Sequence[ProposerConfig]) -> Sequence[ProposerConfig]:
     """The proposers. Raises ValueError if two of them have the same name."""
     names = [proposer.name for proposer in proposers]
     if twice := sorted({name for name in names if names.count(name) > 1}):

@@ -17,7 +17,7 @@ from archive.errors import UnsafeFile
 from evo.config.budget_settings import BudgetConfig
 from evo.config.old_keys import given_twice, key_of_today, with_keys_of_today
 from evo.config.prompt_settings import PromptConfig
-from evo.config.proposer_settings import OPENAI, LLMConfig, ProposerConfig, unlike
+from evo.config.proposer_settings import OPENAI, LLMConfig, ProposerConfig, with_unique_names
 from evo.config.study_settings import SimplifySettings, TuneSettings
 from evo.config.yaml_values import LONGEST, YAMLFault, load_yaml
 from fitness.schedule.settings import LadderSettings
@@ -197,7 +197,7 @@ class Config(_Frozen):
     @field_validator("proposers")
     @classmethod
     def _names(cls, value: tuple[ProposerConfig, ...] | None) -> tuple[ProposerConfig, ...] | None:
-        return None if value is None else tuple(unlike(value))
+        return None if value is None else tuple(with_unique_names(value))
 
     @model_validator(mode="before")
     @classmethod

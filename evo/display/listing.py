@@ -46,7 +46,8 @@ def runs_text(place: Path, width: int | None = None) -> str:
     lines = _paragraphs(rows) if width is not None and any(len(text) > width for text in table) else table
     if any(row[5].endswith("*") for row in rows):
         lines += ["", "* distinguishable from the baseline, but not a discovery; `evopo status` says why"]
-    return "\n".join([*lines, *[""] * bool(lines and faults), *sorted(faults)])
+    between = [""] if lines and faults else []
+    return "\n".join([*lines, *between, *sorted(faults)])
 
 
 def _runs(place: Path) -> list[Path]:
@@ -66,7 +67,7 @@ def _cells(snapshot: Snapshot, rundir: RunDir) -> tuple[str, ...]:
     kind = str(run.identity.get("kind") or "")
     return (
         one_line(run.task, 24),
-        one_line(f"{kind}, " * bool(kind) + state(snapshot, rundir).partition(";")[0].partition(" (")[0], 40),
+        one_line((f"{kind}, " if kind else "") + state(snapshot, rundir).partition(";")[0].partition(" (")[0], 40),
         "" if kind else f"{snapshot.spending.steps}" + (f" of {wanted}" if isinstance(wanted, int) else ""),
         str(snapshot.spending.evaluations),
         _best(snapshot),
@@ -91,5 +92,5 @@ def _paragraphs(rows: Sequence[Sequence[str]]) -> list[str]:
         lines += [name, f"  {task}: {stands}"]
         amounts = [f"{proposals} proposals"] if proposals else []
         amounts += [count(int(trainings), "training")]
-        lines += [f"  {part}" for part in (", ".join(amounts), f"best {best}" * bool(best), last) if part]
+        lines += [f"  {part}" for part in (", ".join(amounts), f"best {best}" if best else "", last) if part]
     return lines

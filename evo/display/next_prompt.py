@@ -79,7 +79,7 @@ def _templates(rundir: RunDir, config: Config) -> Templates:
 def _as_text(config: Config, request: Request, messages: Sequence[Message]) -> str:
     parents = ", ".join(f"{one_line(p.name, 60)} (#{p.id})" for p in request.parents)
     lines = [
-        f"Step {request.step}: {request.template}{f' of {parents}' * bool(parents)}, temperature {request.temperature:g}. "
+        f"Step {request.step}: {request.template}{f' of {parents}' if parents else ''}, temperature {request.temperature:g}. "
         f"About {_tokens(messages)} tokens, at most {tokens_bound(messages)}.",
     ]
     if request.proposer == BUILTIN:

@@ -56,7 +56,7 @@ def _failed_seeds(snapshot: Snapshot, decision: Decision) -> list[str]:
         if failed and not any(arm == Arm(row.id, decision.rung) for arm in snapshot.scores):
             why = one_line(failed[0].detail or "", 120)
             lines.append(
-                f"{display_name(row)}: {failed[0].reason} on {count(len(failed), 'seed')}{': ' * bool(why)}{why}"
+                f"{display_name(row)}: {failed[0].reason} on {count(len(failed), 'seed')}{f': {why}' if why else ''}"
             )
     return lines
 

@@ -21,7 +21,7 @@ def cache_faults(options: Options, variables: Mapping[str, str] = os.environ) ->
     """One line with key and remedy if the cache of the run or of the libraries cannot be written; else empty."""
     shown = str(options.cache or Path(variables.get("XDG_CACHE_HOME") or "~/.cache", OWN))
     if why := why_not_writable(options.cache_folder):
-        libraries = " (and HF_HOME for the libraries' own)" * bool(library_fault(DATASETS, variables))
+        libraries = " (and HF_HOME for the libraries' own)" if library_fault(DATASETS, variables) else ""
         return [
             f"fitness.cache: the cache {shown} cannot be written ({why}): set fitness.cache{libraries} to a folder that "
             "can be written"

@@ -44,7 +44,7 @@ class TaskRecord:
             raise TaskError(f"{self}: it lacks {', '.join(missing)}")
 
     def __str__(self) -> str:
-        return f"task {self.name!r}" + f" ({self.origin})" * bool(self.origin)
+        return f"task {self.name!r}" + (f" ({self.origin})" if self.origin else "")
 
     @property
     def summary(self) -> str:

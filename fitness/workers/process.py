@@ -161,7 +161,7 @@ class TaskWorker:
             return WorkerLost(FailureReason.WORKER_DIED, "the pool was closed")
         stderr = lost.stderr[-TAIL_CHARACTERS:].strip()
         why = "" if lost.ready else in_the_way(lost.stderr)
-        said = f"; {why}" * bool(why) + f"; the end of its stderr:\n{stderr}" * bool(stderr)
+        said = (f"; {why}" if why else "") + (f"; the end of its stderr:\n{stderr}" if stderr else "")
         if lost.timed_out and not lost.ready:
             return WorkerLost(FailureReason.BAD_DATA, f"a worker was not ready within {limit:g} s{said}")
         if lost.timed_out:

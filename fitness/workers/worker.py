@@ -81,7 +81,7 @@ def main() -> None:
         if not isinstance(error, EvaluationFailed):
             traceback.print_exc()
             why = in_the_way(traceback.format_exc())
-            message = f"the task cannot be prepared: {_cause(record, error)}" + f"; {why}" * bool(why)
+            message = f"the task cannot be prepared: {_cause(record, error)}" + (f"; {why}" if why else "")
             error = EvaluationFailed(FailureReason.BAD_DATA, message)
         if talks:
             serving.send(replies, _failed(error) | warnings.taken())

@@ -34,7 +34,7 @@ MAX_NAME = 60
 _MAX_JSON_STARTS = 32
 _MAX_LENIENT_STARTS = 8
 _MAX_BARE = 8
-_MAX_JSON_DEPTH_ERROR = (ValueError, RecursionError)
+_UNREADABLE_JSON = (ValueError, RecursionError)
 
 
 class ReplyFormat(StrEnum):
@@ -218,7 +218,7 @@ def _json_objects(answer: str) -> list[Mapping[str, object]]:
             break
         try:
             value, position = _DECODER.raw_decode(answer, start.start())
-        except _MAX_JSON_DEPTH_ERROR:
+        except _UNREADABLE_JSON:
             position = start.end()
             continue
         objects.append(value)
@@ -276,7 +276,7 @@ def _json_error(answer: str) -> str | None:
         if error.pos >= len(answer) or error.msg.startswith("Unterminated string"):
             return None
         return f"line {error.lineno}, column {error.colno}"
-    except _MAX_JSON_DEPTH_ERROR:
+    except _UNREADABLE_JSON:
         return "nested too deeply"
     return "not an object of thought, name and code"
 

@@ -46,6 +46,4 @@ def test_the_scores_in_the_headers_of_known_losses_are_the_published_ones() -> N
 def test_scored_versions_are_known_losses_and_two_versions_are_told_apart() -> None:
     known_names = known.names("preference")
     assert set(published.LOSSES) - set(known_names) == {published.PUBLIC_DPO}
-    assert set(published.IMDB_LOSSES) <= set(known_names)
     assert not {"aql_repository", "pfl_repository"} & set(published.LOSSES)
-    assert not {"aql_found", "pfl_found"} & set(published.IMDB_LOSSES)

@@ -207,7 +207,7 @@ def _missing(
             }
             names = {name: column for name, column in zip(REQUIRED, (chosen, rejected), strict=True) if name != column}
             more = f", after writing what of {' and '.join(map(_quoted, prompts[1:]))} belongs to it into one column"
-            return bad_data(problem, f"set fitness.columns={_mapping(given | names)}{more * bool(prompts[1:])}")
+            return bad_data(problem, f"set fitness.columns={_mapping(given | names)}{more if prompts[1:] else ''}")
     for column in columns:
         if any(isinstance(row.get(column), list) and _has_pairs(row[column]) for row in sample):
             return bad_data(f"{problem}; the rows are in {_quoted(column)}", "write each of them on a line of its own")
