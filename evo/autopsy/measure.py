@@ -19,7 +19,7 @@ from archive.variants import VariantRow
 from evo.autopsy.plan import Subject, Wish, cost_text, plan_of, subject_of
 from evo.autopsy.settings import settings_of
 from evo.campaign.deferred_failures import all_failed_message
-from evo.campaign.training import TaskUnusable, recorded
+from evo.campaign.training import TaskUnusable, ready, recorded
 from evo.campaign.variants.training import add_variant, record_variant_failure, train_variant, vet_variant
 from evo.config.rundir import existing_run
 from evo.config.schema import Config
@@ -117,13 +117,7 @@ class _Session:
         async with AsyncExitStack() as stack:
             vetter = stack.enter_context(VetPool(workers=1, contract=self.info.contract))
             workers = await stack.enter_async_context(pool)
-            try:
-                for note in await workers.ready():
-                    self.say(note)
-            except EvaluationFailed as failure:
-                if failure.paid:
-                    self.archive.charge(TO_JUDGE, recorded(failure.paid))
-                raise TaskUnusable(failure.detail) from None
+            await ready(workers, self.say, self.archive)
             turn = asyncio.Semaphore(workers.size)
             while wanted := (autopsy := state_of(self.reader, self.plan, self.subject)).due():
                 try:

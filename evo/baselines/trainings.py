@@ -14,7 +14,7 @@ from archive.store import Archive
 from evo.baselines.compared_losses import ComparedLoss
 from evo.baselines.design import refusal
 from evo.campaign.deferred_failures import all_failed_message
-from evo.campaign.training import TaskUnusable, record_failure, recorded, train_and_record
+from evo.campaign.training import TaskUnusable, ready, record_failure, recorded, train_and_record
 from evo.config.schema import Config
 from evo.search.budget import Cost, Spent, exceeded_limit
 from evo.session.session import workers_for
@@ -37,13 +37,7 @@ async def trainings(
     async with AsyncExitStack() as stack:
         vetter = stack.enter_context(VetPool(workers=1, contract=info.contract))
         pool = await stack.enter_async_context(workers)
-        try:
-            for note in await pool.ready():
-                say(note)
-        except EvaluationFailed as failure:
-            if failure.paid:
-                archive.charge(TO_JUDGE, recorded(failure.paid))
-            raise TaskUnusable(failure.detail) from None
+        await ready(pool, say, archive)
         yield Trainings(config, info, losses, candidates, rung, archive, reader, vetter, pool, say)
 
 

@@ -24,6 +24,20 @@ class TaskUnusable(Exception):
 _ENDED = (EvaluationState.SCORED, EvaluationState.FAILED)
 
 
+async def ready(workers: WorkerPool, say: Callable[[str], None], archive: Archive | None = None) -> None:
+    """Wait until a worker has loaded model and data, and say what it notes. So an unusable task is no failure of a loss.
+
+    With an archive, a judge's pay for a start in vain is recorded there. Raises TaskUnusable.
+    """
+    try:
+        for note in await workers.ready():
+            say(note)
+    except EvaluationFailed as failure:
+        if failure.paid and archive is not None:
+            archive.charge(TO_JUDGE, recorded(failure.paid))
+        raise TaskUnusable(failure.detail) from None
+
+
 Defer = Callable[[int, Job, EvaluationFailed], bool]
 """Takes an evaluation id, its job and the failure. Returns True if it takes over the failure, which is then not recorded here."""
 

@@ -15,7 +15,7 @@ from analysis.wording import count, duration
 from archive.query import Reader
 from archive.records import EventKind
 from archive.store import Archive
-from evo.campaign.training import TaskUnusable
+from evo.campaign.training import TaskUnusable, ready
 from evo.evaluate.studies.study import SavedPolicy
 from evo.evaluate.subjects import Subjects
 from evo.session.session import worker_pool, workers_for
@@ -143,11 +143,7 @@ class Policies:
         check: Callable[[], None],
     ) -> None:  # fmt: skip
         async with workers as pool:
-            try:
-                for note in await pool.ready():
-                    say(note)
-            except EvaluationFailed as failure:
-                raise TaskUnusable(failure.detail) from None
+            await ready(pool, say)
             trouble: list[str] = []
 
             async def one(recipe: Recipe) -> None:

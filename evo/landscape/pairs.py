@@ -20,7 +20,7 @@ from analysis.wording import count, duration, mean_error
 from archive.query import Reader
 from evo.autopsy.settings import settings_of
 from evo.baselines.compared_losses import ComparedLoss
-from evo.campaign.training import TaskUnusable
+from evo.campaign.training import TaskUnusable, ready
 from evo.config.new_run import settled
 from evo.config.rundir import RunDirError, existing_run
 from evo.config.schema import Config, load_config
@@ -110,11 +110,7 @@ async def _all(
     say: Callable[[str], None],
 ) -> dict[tuple[str, float], Margins]:
     async with workers as pool:
-        try:
-            for note in await pool.ready():
-                say(note)
-        except EvaluationFailed as failure:
-            raise TaskUnusable(failure.detail) from None
+        await ready(pool, say)
 
         async def one(loss: ComparedLoss, beta: float) -> Margins:
             found, failed = [], ""

@@ -18,13 +18,12 @@ from analysis.wording import count
 from archive.disk.files import open_regular, there
 from archive.query import Reader
 from archive.records import STUDIES, EventKind
-from archive.spending import TO_JUDGE
 from archive.store import Archive
 from evo.campaign.asking.endpoint_monitor import EndpointMonitor
 from evo.campaign.backlog import add_seed_losses
 from evo.campaign.injections import untried
 from evo.campaign.loop import Campaign, CampaignStopped
-from evo.campaign.training import recorded
+from evo.campaign.training import TaskUnusable, ready, recorded
 from evo.config.rundir import RunDir, RunDirError, open_run
 from evo.config.schema import Config
 from evo.display.console import Console
@@ -42,7 +41,7 @@ from evo.session.power import detectable_difference_note, items_warning
 from evo.session.preflight import preflight
 from evo.session.signals import ended_by_signals, interruptible
 from evo.session.warm_start import described, read_given, refuse_new, vetted
-from fitness.task import EvaluationFailed, TaskInfo, task_info
+from fitness.task import TaskInfo, task_info
 from fitness.workers.devices import visible_gpus
 from fitness.workers.pool import DEFAULT_LAUNCHER, WorkerPool
 from sandbox.verdicts.unavailable import SandboxUnavailable
@@ -172,17 +171,13 @@ async def _campaign(
             config, archive, reader, population, duplicates, proposers, vetter, workers, monitor=monitor
         )
         await stack.enter_async_context(watching(campaign, console))
-        try:  # before the first proposal has a cost
-            for note in await workers.ready():
-                tell(note)
+        try:
+            await ready(workers, tell, archive)  # before the first proposal has a cost
             if few := items_warning(workers.judged, population.ladder):
                 tell(few)
-        except EvaluationFailed as failure:
-            if failure.paid:
-                archive.charge(TO_JUDGE, recorded(failure.paid))
-            raise CampaignStopped(failure.detail) from None
-        try:
             return await campaign.run()
+        except TaskUnusable as error:
+            raise CampaignStopped(str(error)) from None
         except (WorkerFailed, SandboxUnavailable) as error:
             raise CampaignStopped(f"losses cannot be vetted: {error}") from error
 
