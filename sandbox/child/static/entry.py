@@ -56,8 +56,8 @@ def find_entry(
         return None, [Violation("SBX109", SourceSpan(1, 0, 1, 0))]
     found = [c for f, owner in functions for c in [_candidate(f, owner, contract, arguments, tree)] if c is not None]
     best = _preferred(found)
-    if len(best) > 1:
-        best = [c for c in best if not _used_elsewhere(tree, c.function, _name(c))] or best
+    if len(best) > 1 and (caller := _caller(tree, best)):
+        best = [caller]
     if not best:
         return None, [Violation("SBX110", _name_of(*functions[-1]))]
     if len(best) > 1:
@@ -73,7 +73,8 @@ def find_entry(
     owner = chosen.owner.name if chosen.owner is not None else ""
     function = chosen.function
     entry = Entry(function.name, _span(chosen), _is_method(function), chosen.given, owner, chosen.settings)
-    return entry, _notes(chosen, contract)
+    others = [c for c in found if _name(c) != _name(chosen)]
+    return entry, [*_notes(chosen, contract), *(Violation("SBX262", _span(c)) for c in others[:1])]
 
 
 def _candidate(
@@ -156,6 +157,52 @@ def _name_of(function: ast.FunctionDef, owner: ClassSource | None) -> SourceSpan
 def _name(candidate: _Candidate) -> str:
     """The name by which other code uses a candidate: for a method that of its class."""
     return candidate.owner.name if candidate.owner is not None else candidate.function.name
+
+
+def _caller(tree: ast.Module, candidates: Sequence[_Candidate]) -> _Candidate | None:
+    """The one candidate that calls all others by their names, itself or through one of them; None if there is none.
+
+    The others must be helpers and nothing else: read nowhere but where they are called, in the functions of the candidates.
+    """
+    names = {_name(c) for c in candidates}
+    calls = {_name(c): _called(c, names) for c in candidates}
+    reached = {name: _reached(name, calls) for name in names}
+    callers = [c for c in candidates if names - {_name(c)} <= reached[_name(c)]]
+    if len(callers) != 1 or len(names) < len(candidates):
+        return None
+    helpers = names - {_name(callers[0])}
+    inside = [node for c in candidates for node in _nodes(c)]
+    calls_inside = sum(isinstance(n, ast.Call) and _is_named(n.func, helpers) for n in inside)
+    mentions = sum(_is_named(n, helpers) for n in ast.walk(tree))
+    return callers[0] if calls_inside == mentions else None
+
+
+def _called(candidate: _Candidate, names: set[str]) -> set[str]:
+    calls = (n.func for n in _nodes(candidate) if isinstance(n, ast.Call))
+    return {f.id for f in calls if isinstance(f, ast.Name) and f.id in names}
+
+
+def _reached(name: str, calls: Mapping[str, set[str]]) -> set[str]:
+    found, left = set[str](), [name]
+    while left:
+        new = calls[left.pop()] - found
+        found |= new
+        left += new
+    return found
+
+
+def _nodes(candidate: _Candidate) -> list[ast.AST]:
+    """What a candidate consists of; for a method, all methods of its class."""
+    functions = candidate.owner.methods.values() if candidate.owner is not None else [candidate.function]
+    return [node for function in functions for node in ast.walk(function)]
+
+
+def _is_named(node: ast.AST, names: set[str]) -> bool:
+    """Whether a node mentions one of the names: reads or binds it, has it as an attribute, or as a text."""
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name) | ast.Constant(value=str(name)):
+            return name in names
+    return False
 
 
 def _used_elsewhere(tree: ast.Module, function: ast.FunctionDef, name: str) -> bool:

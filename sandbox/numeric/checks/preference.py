@@ -268,7 +268,7 @@ def _beyond(evaluator: Evaluator) -> list[Finding]:
         if bad[batch].any():
             return [_overflow(points, seen, batch.start + int(bad[batch].argmax()), place)]
         item = batch.start + int(margins[batch].argmin())
-        if push[item] < 0:
+        if push[item] < 0 and margins[item] < 0:
             one = _PAIRS.example(points, item)
             message = f"the loss lowers the margin of pairs whose margin is negative already {place}, such as {_PAIRS.where(one)}"
             return [numeric_finding("SBX331", message, {"push": float(push[item]), **one})]

@@ -51,7 +51,10 @@ _LEAST_JUDGED: Final = 8
 _NEARLY_ALL: Final = 0.98
 _LEAST_RAISED, _LEAST_RAISED_DRAWN = 0.05, 0.0
 """Smallest share of the pairs with a negative margin whose margin a loss must raise. In drawn batches, one such pair is enough."""
-_USUAL_LEVEL: Final = 60.0
+_LARGEST_COMMON: Final = 5.0
+"""Largest ratio of what moves both log-probabilities to what moves their difference. It is 1 for a loss of the chosen completion
+alone, as SFT, and smaller for others."""
+_USUAL_LEVEL: Final = 50.0
 """Log-probabilities of completions of a sentence or more, with the opposite sign, nats. A loss needs a gradient there."""
 _LOST, _IDLE = 0.1, 0.5
 """Shares of a cell's pairs that the loss may turn round, or give no gradient, without a note."""
@@ -70,7 +73,12 @@ def check_training(evaluator: Evaluator, measured: Measurements, seed: int) -> l
         judged = [cells for cells in seen.trained.stages if cells[0].beta == LINE_BETA or not few]
         by_level = not (drawn or measured.proven)
         most = max(largest * measured.scale, LARGEST_JUMP * furthest)
-        found = _too_large(seen, most) or _dead(seen, judged) or _reversed(seen, judged, drawn, by_level)
+        found = (
+            _too_large(seen, most)
+            or _dead(seen, judged)
+            or _together(seen, judged)
+            or _reversed(seen, judged, drawn, by_level)
+        )
         if found:
             return found
         notes = notes if drawn else [*_lost(seen), *_idle(seen)]
@@ -88,6 +96,14 @@ class _Seen:
     """Pairs whose margin is clearly negative, and changed."""
     raised: Mapping[Cell, int]
     """Those of them whose margin is raised."""
+    small: Mapping[Cell, int]
+    """Pairs whose margin is slightly positive."""
+    small_lowered: Mapping[Cell, int]
+    """Those of them whose margin is lowered."""
+    common: Array
+    """How much a gradient step raises both log-probabilities of a pair together."""
+    push: Array
+    """How much it raises the margin."""
     unlearnt: Mapping[Cell, int]
     """Pairs whose margin is not positive."""
     idle: Mapping[Cell, int]
@@ -101,12 +117,16 @@ class _Seen:
         gradients = np.stack(finite(evaluator, trained.points, torch.float32).gradients).astype(float)
         push, size, margins = gradients[1] - gradients[0], np.abs(gradients).max(axis=0), inputs.margins(trained.points)
         negative, unlearnt = (margins < _CLEARLY_NEGATIVE) & (np.abs(push) > rounding(gradients)), margins <= 0
-        raised = trained.counts(push > 0)
+        small, raised = (margins > 0.02) & (margins < 0.5), trained.counts(push > 0)
         return cls(
             trained=trained,
             size=size,
             negative=trained.counts(negative),
             raised=trained.counts(negative & (push > 0)),
+            small=trained.counts(small),
+            small_lowered=trained.counts(small & (push < -rounding(gradients))),
+            common=-gradients.sum(axis=0),
+            push=np.abs(push),
             unlearnt=trained.counts(unlearnt),
             idle=trained.counts(unlearnt & (size <= none)),
             wrong_starts=frozenset(c.beta for c in trained.cells if c.stage is EARLY[0] and not raised[c]),
@@ -152,12 +172,39 @@ def _dead(seen: _Seen, stages: Sequence[Sequence[Cell]]) -> list[Finding]:
     return []
 
 
+def _together(seen: _Seen, stages: Sequence[Sequence[Cell]]) -> list[Finding]:
+    """A refusal if the loss moves both completions of most pairs far more than their margin, near the start. Later a loss may hold
+    back both log-ratios."""
+    for cells in stages:
+        items = slice(cells[0].start, cells[-1].items.stop)
+        push, common = seen.push[items], seen.common[items]
+        if cells[0].stage in EARLY[:2] and (push > 0).any():
+            # Of nearly all pairs, in one direction: a force that holds back the log-ratios has either sign here.
+            low, high = np.quantile(common[push > 0] / push[push > 0], (0.1, 0.9))
+            ratio = float(max(low, -high))
+            if ratio >= _LARGEST_COMMON:
+                message = (
+                    f"both completions are moved together {shown(ratio)} times as much as the margin, {_where(cells)}"
+                )
+                return [numeric_finding("SBX335", message, {"ratio": ratio, "beta": cells[0].beta})]
+    return []
+
+
 def _reversed(seen: _Seen, stages: Sequence[Sequence[Cell]], drawn: bool, by_level: bool) -> list[Finding]:
     """A refusal if the margin of nearly all pairs with a negative one is lowered in a stage; `by_level`: at one level of an early
     stage at LINE_BETA."""
     for cells in stages:
         if not seen.directed(cells[0]):
             continue
+        small = sum(seen.small[cell] for cell in cells)
+        lowered = sum(seen.small_lowered[cell] for cell in cells)
+        many = small >= _LEAST_JUDGED and not drawn and (cells[0].beta == LINE_BETA or not by_level)
+        if cells[0].near_start and many and lowered > (1 - _LEAST_RAISED) * small:
+            share = lowered / small
+            message = (
+                f"the loss lowers the margin of {share:.0%} of the pairs with a small positive one, {_where(cells)}"
+            )
+            return [replace(numeric_finding("SBX310", message, {"share": share}), remedy=_REMEDY)]
         alone = by_level and cells[0].beta == LINE_BETA and cells[0].stage.early
         for part in [[cell] for cell in cells] if alone else [cells]:
             share = seen.share_raised(part)

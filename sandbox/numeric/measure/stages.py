@@ -49,6 +49,11 @@ OTHER_BETAS: Final = (0.01, 0.03, 0.25, 0.5, 1.0, 2.5)
 """Betas, besides LINE_BETA, with batches of the early stages."""
 OTHER_LEVELS: Final = (30.0, 120.0, 600.0)
 """Their levels."""
+LATE_BETAS: Final = (0.03, 0.3)
+"""Betas, besides LINE_BETA, with batches of the late stages that are judged, at OTHER_LEVELS."""
+_DRAWN_LEVELS: Final = ((10.0, 20.0), (25.0, 50.0), (55.0, 65.0), (65.0, 250.0), (250.0, 800.0))
+"""Ranges from which the levels of drawn batches come, one from each. So a loss that treats pairs by their level finds some on
+either side of its bound, as in the fixed batches, and no draw decides whether it is refused."""
 SIZES, OTHER_SIZES = (8, 8, 64), (8, 32)
 """Pairs of the batches at each level, for LINE_BETA and for other betas."""
 _SCALES: Final = (0.25, 2.0)
@@ -81,7 +86,7 @@ class Cell:
     @property
     def near_start(self) -> bool:
         """Whether beta * rho is still nearly that of the start, so that a loss with a wrong slope there has it here."""
-        return self.beta * _scale(self.beta) * self.stage.margin[1] <= 0.25
+        return self.beta * _scale(self.beta, self.stage) * self.stage.margin[1] <= 0.25
 
     @property
     def place(self) -> str:
@@ -119,12 +124,16 @@ def batches(seed: int) -> Trained:
     betas: Sequence[float] = OTHER_BETAS
     further = 1.0
     if seed != FIXED:
-        levels = _drawn(rng, 10.0, 800.0, 4)
-        other_levels = (*_drawn(rng, 10.0, 60.0, 1), *_drawn(rng, 60.0, 800.0, 1))
+        levels = [_drawn(rng, *bounds, 1)[0] for bounds in _DRAWN_LEVELS]
+        other_levels = (levels[0], levels[-2])
         betas, further = _drawn(rng, OTHER_BETAS[0], OTHER_BETAS[-1], 2), float(rng.uniform(0.6, 1.0))
     wanted: list[tuple[float, Stage, float, Sequence[int]]]
     wanted = [(LINE_BETA, stage, level, SIZES) for stage in (*EARLY, *LATE) for level in levels]
     wanted += [(beta, stage, level, OTHER_SIZES) for beta in betas for stage in EARLY for level in other_levels]
+    if seed == FIXED:
+        wanted += [
+            (beta, stage, level, OTHER_SIZES) for beta in LATE_BETAS for stage in LATE[:2] for level in OTHER_LEVELS
+        ]
     parts, cells, start = [], [], 0
     for beta, stage, level, sizes in wanted:
         parts += [batch(rng, stage, level, size, beta, further) for size in sizes]
@@ -140,7 +149,7 @@ def batch(
     together, apart = rng.normal(size=size), rng.normal(size=(2, size))
     reference = -level * np.exp(0.35 * (np.sqrt(0.7) * together + np.sqrt(0.3) * apart))
     reference = np.maximum(reference, _LOWEST)
-    scale = further * _scale(beta)
+    scale = further * _scale(beta, stage)
     margin, common = (scale * rng.normal(*of, size) for of in (stage.margin, stage.common))
     ratios = np.stack([common + margin / 2, common - margin / 2])
     policy = np.minimum(reference + ratios, HIGHEST_LOGP)
@@ -148,9 +157,9 @@ def batch(
     return Points(tensors, np.full((1, size), beta), (size,))
 
 
-def _scale(beta: float) -> float:
+def _scale(beta: float, stage: Stage) -> float:
     """Factor on margins and log-ratios at a beta."""
-    return float(np.clip(LINE_BETA / beta, *_SCALES))
+    return float(np.clip(LINE_BETA / beta, *_SCALES)) if stage.early else 1.0
 
 
 def _drawn(rng: np.random.Generator, least: float, most: float, count: int) -> tuple[float, ...]:

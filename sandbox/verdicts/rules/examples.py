@@ -7,8 +7,8 @@ from textwrap import dedent
 from sandbox.verdicts.rules.rule import Rule
 from sandbox.verdicts.verdict import Severity
 
-_ARGUMENTS = "policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, beta"
-HEAD = f"def loss({_ARGUMENTS}):"
+ARGUMENTS = "policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, beta"
+HEAD = f"def loss({ARGUMENTS}):"
 MARGIN = "    rho = (policy_chosen_logps - policy_rejected_logps) - (reference_chosen_logps - reference_rejected_logps)"
 DPO = "return -F.logsigmoid(beta * rho)"
 GOOD = f"{HEAD}\n{MARGIN}\n    {DPO}\n"

@@ -286,13 +286,22 @@ NUMERIC_RULES: tuple[Rule, ...] = (
     _refuse(
         "SBX334",
         "too many places where the loss could fail",
-        "Divisions, roots, comparisons and kinks can make a loss NaN or infinite at single values. The sandbox searches for "
+        "Divisions, roots and comparisons can make a loss NaN or infinite at single values. The sandbox searches for "
         "these values, and this loss has more such operations than it searches.",
         "Use fewer of these operations: bound a divisor or the argument of a root once, and write a table of cases as a formula.",
         "    d = x * 0\n"
         + "".join(f"    d = d + 1e-6 / (rho - {40.5 + 3 * k})\n" for k in range(34))
         + "    return F.softplus(-x) + d\n",
         line="d = 1e-6 / (rho.abs() + 1)",
+    ),
+    _refuse(
+        "SBX335",
+        "moves both completions together",
+        "The loss raises or lowers the log-probabilities of chosen and rejected together, far more than it changes their "
+        "difference. Training would make both likely, or both unlikely, instead of learning the preference.",
+        "Let most of the gradient change the margin: give a term of one completion, or of the sum of both, a small weight.",
+        "    return F.softplus(-x) + 10 * (policy_chosen_logps + policy_rejected_logps - reference_chosen_logps)\n",
+        line="return F.softplus(-x) + 0.1 * beta * F.softplus(reference_chosen_logps - policy_chosen_logps)",
     ),
 )
 """The numeric rules, in order of their codes."""

@@ -1,8 +1,8 @@
-"""SBX250 to SBX261: notes on how a source was unwrapped: what was removed or rewritten before tracing. They refuse nothing."""
+"""SBX250 to SBX262: notes on how a source was unwrapped: what was removed or rewritten before tracing. They refuse nothing."""
 
 from __future__ import annotations
 
-from sandbox.verdicts.rules.examples import DPO, GOOD, example
+from sandbox.verdicts.rules.examples import ARGUMENTS, DPO, GOOD, HEAD, MARGIN, example
 from sandbox.verdicts.rules.rule import Rule
 from sandbox.verdicts.verdict import Severity
 
@@ -126,6 +126,15 @@ UNWRAPPING_RULES: tuple[Rule, ...] = (
         "Nothing needs to change.",
         f'__all__ = ["loss"]\n\n\n{GOOD}',
         "{text} has no effect on the loss, and was removed",
+    ),
+    _unwrapping(
+        "SBX262",
+        "helper with the loss's arguments",
+        "Several functions take the arguments of the contract. One was vetted: the one that calls the others, or whose "
+        "parameters have the contract's own names. The verdict does not hold for the others.",
+        "Nothing needs to change, if the function that was vetted is the loss.",
+        f"def plain({ARGUMENTS}):\n{MARGIN}\n    {DPO}\n\n\n{HEAD}\n    return 2.0 * plain({ARGUMENTS})\n",
+        "{text} takes the loss's arguments too, and was not vetted on its own",
     ),
 )
 """The notes, in order of their codes."""

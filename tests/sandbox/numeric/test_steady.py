@@ -46,7 +46,7 @@ def _verdict(report: ProbeReport) -> tuple[bool, set[str], dict[str, object]]:
 
 
 def test_a_hundred_losses_have_one_verdict_each() -> None:
-    assert _same_for_all(_traced(1, 100), (11, 12)) > 70
+    assert _same_for_all(_traced(1, 100), (11, 12)) > 60
 
 
 def test_a_loss_that_is_exponential_in_a_log_ratio_has_one_verdict() -> None:
@@ -63,7 +63,7 @@ def test_random_graphs_have_one_verdict_each() -> None:
 
 @pytest.mark.soak
 def test_two_thousand_losses_have_one_verdict_each() -> None:
-    assert _same_for_all(_traced(2, 2000), (11, 12, 13)) > 1400
+    assert _same_for_all(_traced(2, 2000), (11, 12, 13)) > 1200
 
 
 @pytest.mark.soak

@@ -45,6 +45,20 @@ FAIL = {
         DOWN + "F.softplus(torch.where((hw + hl < 0) & (hw + hl > -100) & (rho.abs() < 1.9), x, -x))",
         {"SBX310"},
     ),
+    "reversed_once_both_fell_a_nat": (
+        DOWN + "F.softplus(torch.where((hw < -1) & (hl < -1) & (hw > -20) & (hl > -20), x, -x))",
+        {"SBX310"},
+    ),
+    "positive_margins_are_lowered_at_usual_lengths": (
+        "F.softplus(torch.where((rc < -4) & (rho > 0), x, -x))",
+        {"SBX310"},
+    ),
+    "reversed_late_at_large_betas": (
+        DOWN + "F.softplus(torch.where((hw < -7) & (hl < -7) & (beta + 0 * x > 0.12), x, -x))",
+        {"SBX310"},
+    ),
+    "raises_both": ("F.softplus(-x) - 10 * (pc - rc + pr - rr)", {"SBX335"}),
+    "lowers_both": ("F.softplus(-x) + 0.3 * (pc - rc + pr - rr)", {"SBX335"}),
     "nan_far_out_at_middling_betas": (
         "F.softplus(-x) + 1e-3 * torch.log(4 - (beta - 0.1) * (1 - beta) * rho.abs())",
         {"SBX304"},
@@ -77,11 +91,6 @@ NOTED = {
     "reversed_for_two_usual_lengths": (BOTH + "F.softplus(torch.where(g, x, -x))", "SBX331", "-120"),
     "reversed_for_similar_lengths": ("F.softplus(torch.where((rc - rr).abs() < 0.2 * rc.abs(), x, -x))", "SBX331", ""),
     "reversed_for_a_band_of_lengths": ("F.softplus(torch.where((rc < -90) & (rc > -125), x, -x))", "SBX331", "-120"),
-    "reversed_once_both_fell_a_nat": (
-        DOWN + "F.softplus(torch.where((hw < -1) & (hl < -1) & (hw > -20) & (hl > -20), x, -x))",
-        "SBX331",
-        "both log-ratios below zero",
-    ),
     "dead_for_two_usual_lengths": (BOTH + "torch.where(g, 0.0, 1.0) * F.softplus(-x)", "SBX333", "-120"),
     "dead_once_both_fell_a_nat": (
         DOWN + "torch.where((hw < -1) & (hl < -1), 0.0, 1.0) * F.softplus(-x)",
@@ -107,12 +116,29 @@ def test_what_a_loss_does_in_a_part_of_such_batches_is_noted_for_every_seed(name
         assert words in noted.message
 
 
+BY_LEVEL = {
+    "leaves_out_long_ones": "torch.where(rc > -100, F.softplus(-x), 0 * x)",
+    "weighs_by_length": "torch.sigmoid((rc + 100) / 2) * F.softplus(-x)",
+    "weighs_by_probability": "torch.exp(rc / 10).detach() * F.softplus(-x)",
+    "turns_long_ones": "F.softplus(torch.where(rc < -40, x, -x))",
+    "turns_smoothly": "torch.tanh(2 + rc / 30) * F.softplus(-x)",
+}
+
+
+@pytest.mark.parametrize("name", BY_LEVEL)
+def test_no_draw_decides_on_a_loss_that_treats_pairs_by_their_level(name: str) -> None:
+    graph = written(BY_LEVEL[name])
+    assert all(run.run(graph, seed=seed).passed for seed in range(20))
+
+
 PASS = {
     # Pairs that the reference finds unlikely have wrong labels in one of the worlds: such a loss is right there.
     "turns_pairs_by_their_level": "F.softplus(torch.where(rc + rr > -300, -x, x))",
     "has_a_target": DOWN + "(x - 0.5) ** 2",
     "targets_for_both_ratios": DOWN + "(beta * hw - 0.5) ** 2 + (beta * hl + 0.5) ** 2",
     "exponential": "torch.exp(-x)",
+    "holds_back_both": DOWN + "F.softplus(-x) + 0.1 * (hw + hl) ** 2",
+    "with_a_likelihood_term": "F.softplus(-x) - 0.2 * pc",
     "ranks_pairs": "w = 1 - 0.5 * torch.argsort(torch.argsort(x.detach())).float() / x.shape[0]\nw * F.softplus(-x)",
     "clamps_ratios": DOWN + "F.softplus(-beta * (hw.clamp(-20, 20) - hl.clamp(-20, 20)))",
     "hinge": "torch.relu(1 - x)",
