@@ -344,6 +344,13 @@ def test_a_training_that_changes_nothing_leaves_all_margins_at_zero(small):
     assert max(map(abs, margins)) < 1e-4
 
 
+def test_padding_that_the_model_draws_as_a_word_leaves_no_margin_at_the_start():
+    """Six of the 3,584 completions of this seed have it, by which their reference log-probabilities were wrong."""
+    task = make_task("sentiment", {"world": "unfamiliar"})
+    margins = task.pair_margins(known.graph("dpo"), "short", 1754293189, learning_rate=1e-30)
+    assert len(margins) == 1792 and max(map(abs, margins)) < 1e-3
+
+
 # --- several sampling seeds ---
 
 
