@@ -130,12 +130,13 @@ def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
 
 
 def _discovery(snapshot: Snapshot, decision: Decision, best: Comparison, where: str) -> str:
-    """The headline of a discovery. The weaker claim comes first: the difference to the closest known loss."""
+    """The headline of a discovery. The weaker claim comes first: against the known loss with the largest p-value."""
     assert snapshot.baseline is not None and best.rival is not None and best.new is not None
     rival, pair = best.rival, best.rival.paired
     known = arm_name(snapshot.candidates[rival.arm.candidate], rival.arm)
-    closest = f", the closest of {count(decision.known, 'known loss', 'known losses')}" if decision.known > 1 else ""
-    closest += f" ({given} of them given to the run)" if closest and (given := decision.given) else ""
+    of = count(decision.known, "known loss", "known losses")
+    of += f" ({given} of them given to the run)" if (given := decision.given) else ""
+    hardest = f", the hardest of {of} to tell it from" if decision.known > 1 else ""
     too = ""
     if rival.arm != decision.baseline:
         own = plus_minus(best.paired.difference, best.paired.standard_error)
@@ -143,7 +144,7 @@ def _discovery(snapshot: Snapshot, decision: Decision, best: Comparison, where: 
     among = f", corrected for {len(decision.finalists)} finalists" if len(decision.finalists) > 1 else ""
     return (
         f"A discovery: {full_name(snapshot, best.arm.candidate)} scores {plus_minus(pair.difference, pair.standard_error)} above "
-        f"{known}{closest}{too} (paired over {where}; p = {best.new:.2g}{among})."
+        f"{known}{hardest}{too} (paired over {where}; p = {best.new:.2g}{among})."
     )
 
 

@@ -7,6 +7,7 @@ child named. Its length is limited, and every character that could control a ter
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,8 @@ def finding(violation: Violation, source: str, contract: Contract) -> Finding:
         remedy = "The batch size is not known: remove the branch. A loss that is undefined for a batch of one gets a note only."
     elif violation.code == "SBX126" and excerpt in ("np", "numpy"):
         remedy = "Only constants of numpy are available, after an import. Write: `math.pi`, and use torch's functions for tensors"
+    elif violation.code == "SBX126" and (meant := _similar(excerpt, source, contract)):
+        remedy = f"{rule.remedy} Did you mean `{meant}`?"
     elif violation.code == "SBX126" and not (contract.swap and excerpt in _MARGINS):
         remedy = (
             f"{rule.remedy} Write: `{_name(excerpt)} = 0.5` above its use, if it is a constant, with the intended value"
@@ -82,6 +85,14 @@ def finding(violation: Violation, source: str, contract: Contract) -> Finding:
 
 _SIZE = re.compile(r"\.(numel|nelement|size|shape)\b|\blen\(")
 """What a condition on the batch size reads."""
+
+
+def _similar(name: str, source: str, contract: Contract) -> str:
+    """An argument of the contract, or another name of the source, that differs from `name` by a typing error; "" without one."""
+    known = {a.name for a in contract.arguments} | set(re.findall(r"[A-Za-z_][A-Za-z0-9_]{2,63}", source))
+    found = get_close_matches(name, sorted(known - {name}), n=1, cutoff=0.85)
+    return found[0] if found and len(name) > 3 else ""
+
 
 _IN_PLACE = re.compile(r"\.([a-z][a-z0-9_]*[a-z0-9])_(?=\(|$)")
 """A method that changes a tensor in place."""

@@ -19,7 +19,7 @@ def compared(a: VerifiedGraph, b: VerifiedGraph) -> tuple[str, bool]:
     if sameness.up_to == "scale":
         lines.append(f"the same up to a positive factor: A = {sameness.factor:.6g} B")
     elif sameness.up_to == "beta":
-        lines.append(f"the same up to beta: A at beta = {sameness.factor:.6g} B at {sameness.beta_factor:.6g} beta")
+        lines.append(f"the same up to beta: A(beta) = {sameness.factor:.6g} * B({sameness.beta_factor:.6g} * beta)")
     if sameness.message:
         lines.append(sameness.message)
     return "\n".join(lines), False

@@ -30,7 +30,9 @@ def test_a_loss_that_equals_the_user_s_own_is_no_discovery_and_the_headline_says
 def test_a_discovery_over_the_user_s_own_says_how_many_known_losses_were_given(tmp_path):
     scores = {"dpo": {"full": NOISY}, "own": {"full": BETTER}, "mine": {"full": BEST}}
     found = headline_of(snapshot(tiny(tmp_path, scores, seeds=("dpo", "own"), given=("own",), final=FINAL)))
-    assert found.discovery and "the closest of 2 known losses (1 of them given to the run)" in found.text
+    assert (
+        found.discovery and "the hardest of 2 known losses (1 of them given to the run) to tell it from" in found.text
+    )
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_a_discovery_states_the_weaker_claim_first(tmp_path):
     found = judged(tmp_path, {"full": {seed: value + 0.03 for seed, value in NOISY.items()}})
     assert found.discovery
     assert found.text.startswith(
-        "A discovery: mine scores 0.07150 ± 0.00065 above slic, the closest of 2 known losses, and "
+        "A discovery: mine scores 0.07150 ± 0.00065 above slic, the hardest of 2 known losses to tell it from, and "
     )
     assert "0.10150 ± 0.00065 above DPO" in found.text
 

@@ -31,6 +31,15 @@ def test_a_frequent_case_has_its_own_remedy(code: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "meant"), [("reference_rejeced_logps", "reference_rejected_logps"), ("margn", "margin")]
+)
+def test_a_misspelt_name_is_told_what_was_meant(written: str, meant: str) -> None:
+    source = candidate("margin = 0.5 * x", f"return -F.logsigmoid(beta * x + 0 * {written})")
+    (found,) = vet(source).refusals
+    assert found.rule == "SBX126" and f"Did you mean `{meant}`?" in found.remedy and "= 0.5" not in found.remedy
+
+
+@pytest.mark.parametrize(
     ("code", "line"),
     [
         (code, line)
