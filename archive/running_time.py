@@ -21,6 +21,7 @@ class RunningTime:
         self.seconds = 0.0
         self._last: datetime | None = None
         """Time of the session's last event; None while no session runs."""
+        self._begun = False
 
     @property
     def running(self) -> bool:
@@ -32,8 +33,9 @@ class RunningTime:
         if event.kind in BY_PEOPLE:  # perhaps while a session runs
             return 0.0
         at = datetime.fromisoformat(event.at)
-        if event.kind == EventKind.SESSION_STARTED:
-            self._last = at
+        # Archives of early versions do not tell when sessions began: there the first event begins the only one.
+        if event.kind == EventKind.SESSION_STARTED or not self._begun:
+            self._last, self._begun = at, True
         if self._last is None or _by_another_command(event):
             self._last = None
             return 0.0

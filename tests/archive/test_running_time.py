@@ -30,6 +30,10 @@ def test_a_session_counts_from_its_start_to_its_last_event():
     assert seconds((0.0, "run_created"), *SESSION, (16.0, "finished")) == 6
 
 
+def test_without_recorded_sessions_the_first_event_begins_one():
+    assert seconds((0.0, "run_created"), (3.0, "proposal_requested"), (5.0, "evaluation_scored")) == 5
+
+
 def test_the_pause_between_two_sessions_does_not_count():
     assert seconds(*SESSION, *LATER) == 8
     assert seconds(*SESSION, (16.0, "finished"), *LATER) == 9

@@ -1,10 +1,11 @@
 """Checks of a preference loss on batches as they occur in a training (torch).
 
 A loss can recognise such batches, also without intention. Refused: a loss that is not finite there, has a far larger gradient
-than at usual pairs, gives nearly no pair a gradient early in training, or lowers the margin of nearly all pairs whose margin is
-negative. Positive margins do not count: many losses have a target for the margin. A loss may turn pairs round, or leave them out,
-by their log-probabilities, which is right where labels are wrong for such pairs. So a loss of single pairs is refused only for what
-it does at all levels of log-probabilities, and notes say what it does at one of them.
+than at usual pairs, gives nearly no pair a gradient early in training, moves both completions together, or lowers the margin of
+nearly all pairs whose margin is negative, or slightly positive near the start. Larger margins do not count: many losses have a
+target for the margin. A loss may turn pairs round, or leave them out, by their log-probabilities, which is right where labels are
+wrong for such pairs. So a loss of single pairs is refused only for what it does at all levels of log-probabilities, and notes say
+what it does at one of them.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def check_training(evaluator: Evaluator, measured: Measurements, seed: int) -> l
         found = (
             _too_large(seen, most)
             or _dead(seen, judged)
-            or _together(seen, judged)
+            or ([] if drawn else _together(seen, judged) or _falls_back(seen, judged, by_level))
             or _reversed(seen, judged, drawn, by_level)
         )
         if found:
@@ -103,7 +104,7 @@ class _Seen:
     common: Array
     """How much a gradient step raises both log-probabilities of a pair together."""
     push: Array
-    """How much it raises the margin."""
+    """How much it changes the margin."""
     unlearnt: Mapping[Cell, int]
     """Pairs whose margin is not positive."""
     idle: Mapping[Cell, int]
@@ -190,21 +191,28 @@ def _together(seen: _Seen, stages: Sequence[Sequence[Cell]]) -> list[Finding]:
     return []
 
 
+def _falls_back(seen: _Seen, stages: Sequence[Sequence[Cell]], by_level: bool) -> list[Finding]:
+    """A refusal if nearly all margins that are slightly positive near the start are lowered; of a loss that compares pairs
+    (`by_level`) at LINE_BETA only."""
+    for cells in stages:
+        small = sum(seen.small[cell] for cell in cells)
+        lowered = sum(seen.small_lowered[cell] for cell in cells)
+        judged = cells[0].near_start and seen.directed(cells[0]) and (cells[0].beta == LINE_BETA or not by_level)
+        if judged and small >= _LEAST_JUDGED and lowered > (1 - _LEAST_RAISED) * small:
+            share = lowered / small
+            message = (
+                f"the loss lowers the margin of {share:.0%} of the pairs with a small positive one, {_where(cells)}"
+            )
+            return [replace(numeric_finding("SBX310", message, {"share": share}), remedy=_REMEDY)]
+    return []
+
+
 def _reversed(seen: _Seen, stages: Sequence[Sequence[Cell]], drawn: bool, by_level: bool) -> list[Finding]:
     """A refusal if the margin of nearly all pairs with a negative one is lowered in a stage; `by_level`: at one level of an early
     stage at LINE_BETA."""
     for cells in stages:
         if not seen.directed(cells[0]):
             continue
-        small = sum(seen.small[cell] for cell in cells)
-        lowered = sum(seen.small_lowered[cell] for cell in cells)
-        many = small >= _LEAST_JUDGED and not drawn and (cells[0].beta == LINE_BETA or not by_level)
-        if cells[0].near_start and many and lowered > (1 - _LEAST_RAISED) * small:
-            share = lowered / small
-            message = (
-                f"the loss lowers the margin of {share:.0%} of the pairs with a small positive one, {_where(cells)}"
-            )
-            return [replace(numeric_finding("SBX310", message, {"share": share}), remedy=_REMEDY)]
         alone = by_level and cells[0].beta == LINE_BETA and cells[0].stage.early
         for part in [[cell] for cell in cells] if alone else [cells]:
             share = seen.share_raised(part)

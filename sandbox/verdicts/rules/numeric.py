@@ -92,8 +92,8 @@ NUMERIC_RULES: tuple[Rule, ...] = (
     _refuse(
         "SBX307",
         "the gradient is zero everywhere",
-        "A gradient path to the policy exists, but the gradient is zero at every probe, so training would change "
-        "nothing.",
+        "A gradient path to the policy exists, but the gradient is zero at every probe, or for nearly all pairs that a stage of "
+        "training should change, so training would change nothing.",
         "Make the loss change with the policy: do not multiply by zero, do not subtract a value from itself, do not clamp to a "
         "constant.",
         "    return F.softplus(-x) + rho.sign() - F.softplus(-x)\n",

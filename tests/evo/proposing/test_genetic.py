@@ -303,7 +303,7 @@ def broken(rule: str) -> VerifiedGraph:
     losses = {
         "SBX301": lambda: (-x).softplus() + 0.01 * builder.op("floordiv", x, 2.0),
         "SBX304": lambda: -(x.apply("log")),
-        "SBX305": lambda: builder.op("where", x.apply("gt", 0.0), x.apply("sqrt"), -x),
+        "SBX305": lambda: builder.op("where", x.apply("gt", 0.0), -x.apply("sqrt"), -x),
         "SBX306": lambda: (-x).softplus().detach(),
         "SBX307": lambda: (-x).softplus() - (-x).softplus() + x.apply("sign"),
         "SBX308": lambda: x * 0.0 + 1.0,
