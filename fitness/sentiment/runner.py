@@ -227,7 +227,8 @@ class SentimentRunner:
         draws = int(self.options.record.draws_per_pair * count) + 16
         prompt_ids = self._draw_prompts(name, split, draws)
         samples = self._sample(self.reference, prompt_ids.repeat(2, 1), random.Random(name).getrandbits(63))
-        samples = self._without_gaps(samples)
+        # The model may draw its padding as a word. A text has none, so all of it goes to the end.
+        samples = samples.gather(1, (samples == self.pad).byte().argsort(dim=1, stable=True))
         rewards = torch.tensor([judge(text) for text in self._texts(samples)], dtype=torch.float64)
         first, second = rewards.chunk(2)
         kept = (first != second).nonzero()[:count, 0]
@@ -362,11 +363,6 @@ class SentimentRunner:
             log_probs = _next_word(model, part, prompt).gather(2, completion)
             parts.append(log_probs.masked_fill(completion == self.pad, 0.0).sum(dim=(1, 2)))
         return torch.cat(parts)
-
-    def _without_gaps(self, completions: Tensor) -> Tensor:
-        """The completions with all padding at the end: the model may draw it as a word, and a text has none."""
-        order = (completions == self.pad).to(torch.uint8).argsort(dim=1, stable=True)
-        return completions.gather(1, order)
 
     def _texts(self, completions: Tensor) -> list[str]:
         return [" ".join(self.words[i] for i in row if i not in (self.pad, self.end)) for row in completions.tolist()]

@@ -86,19 +86,18 @@ def finding(violation: Violation, source: str, contract: Contract) -> Finding:
 _SIZE = re.compile(r"\.(numel|nelement|size|shape)\b|\blen\(")
 """What a condition on the batch size reads."""
 
+_IN_PLACE = re.compile(r"\.([a-z][a-z0-9_]*[a-z0-9])_(?=\(|$)")
+"""A method that changes a tensor in place."""
+
+_MARGINS = ("rho", "margin", "log_ratio_margin")
+"""Names that a preference loss probably uses for the margin rho."""
+
 
 def _similar(name: str, source: str, contract: Contract) -> str:
     """An argument of the contract, or another name of the source, that differs from `name` by a typing error; "" without one."""
     known = {a.name for a in contract.arguments} | set(re.findall(r"[A-Za-z_][A-Za-z0-9_]{2,63}", source))
     found = get_close_matches(name, sorted(known - {name}), n=1, cutoff=0.85)
     return found[0] if found and len(name) > 3 else ""
-
-
-_IN_PLACE = re.compile(r"\.([a-z][a-z0-9_]*[a-z0-9])_(?=\(|$)")
-"""A method that changes a tensor in place."""
-
-_MARGINS = ("rho", "margin", "log_ratio_margin")
-"""Names that a preference loss probably uses for the margin rho."""
 
 
 def note(violation: Violation, source: str, contract: Contract) -> Finding | None:

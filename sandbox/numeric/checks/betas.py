@@ -89,14 +89,14 @@ def _confirmed(evaluator: Evaluator, betas: Sequence[float], seed: int, least: f
         found = (
             too_small(there, place, example, smallest)
             or wrong_direction(there, place, example, least)
-            or _lost(there[:, low], place, example)
+            or _lowers_negative(there[:, low], place, example)
         )
         if found:
             return found
     return []
 
 
-def _lost(gradients: Array, place: str, example: Mapping[str, Any]) -> list[Finding]:
+def _lowers_negative(gradients: Array, place: str, example: Mapping[str, Any]) -> list[Finding]:
     """A refusal if the margin of nearly all pairs whose margin is negative is lowered. None without a gradient there."""
     share = share_right(gradients)
     if share is None or share >= CLEARLY_WRONG:
