@@ -25,8 +25,8 @@ from sandbox.contracts.contract import CONTRACTS, contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.printers import to_latex, to_python, to_trl
 
-ANCESTORS = 200
-"""Maximum lines of a candidate's ancestry; an ancestor that is reached on several paths is listed several times."""
+ANCESTORS, GENERATIONS = 60, 12
+"""Maximum lines of a candidate's ancestry, and generations back."""
 CURVE_ROWS = 12
 """Maximum points of a training's curves that are printed."""
 
@@ -232,12 +232,18 @@ def _score(row: EvaluationRow) -> tuple[str, ...]:
     return (row.rung, str(row.seed), f"{row.fitness:.4f}", ", ".join(f"{k} {v:.4g}" for k, v in row.metrics.items()))
 
 
-def ancestry(reader: Reader, candidate: int, depth: int = 1) -> Iterator[str]:
-    """A line for each ancestor, up to twelve generations back, read one by one."""
-    for edge in reader.parents(candidate) if depth <= 12 else ():
+def ancestry(reader: Reader, candidate: int, depth: int = 1, listed: set[int] | None = None) -> Iterator[str]:
+    """A line for each edge above a candidate, read one by one. What is above an ancestor is listed once; where the ancestor comes
+    again, its line says so."""
+    listed = set() if listed is None else listed
+    for edge in reader.parents(candidate) if depth <= GENERATIONS else ():
         parent = reader.candidate(edge.parent)
-        yield f"{'  ' * depth}{edge.role} {parent.id} {one_line(parent.name, 60)}"
-        yield from ancestry(reader, edge.parent, depth + 1)
+        again = parent.id in listed
+        above = " (its parents: above)" if again and reader.parents(parent.id) else ""
+        yield f"{'  ' * depth}{edge.role} {parent.id} {one_line(parent.name, 60)}{above}"
+        if not again and depth < GENERATIONS:
+            listed.add(parent.id)
+            yield from ancestry(reader, parent.id, depth + 1, listed)
 
 
 def _short(value: object) -> str:

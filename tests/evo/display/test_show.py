@@ -1,7 +1,6 @@
 """`evopo show` reads one candidate and its ancestors, and finds candidates by name."""
 
 import sys
-from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -17,22 +16,39 @@ from archive.records import RunRow
 from archive.store import Archive
 from evo.config.rundir import NotInRun, RunDir
 from evo.display.lookup import find_candidate
-from evo.display.show import ANCESTORS, Parts, ancestry, candidate_text, step_text
-
-
-def lines_above(snapshot, candidate, depth=1):
-    for edge in snapshot.parents.get(candidate, ()) if depth <= 12 else ():
-        yield f"{'  ' * depth}{edge.role} {edge.parent} {one_line(snapshot.candidates[edge.parent].name, 60)}"
-        yield from lines_above(snapshot, edge.parent, depth + 1)
+from evo.display.show import Parts, ancestry, candidate_text, step_text
 
 
 def test_each_candidate_is_shown_with_its_ancestry(tmp_path):
     with Reader.open(make_archive(tmp_path, 14)) as reader:
         snapshot = Snapshot.of(reader)
         for id in snapshot.candidates:
-            assert list(islice(ancestry(reader, id), ANCESTORS)) == list(islice(lines_above(snapshot, id), ANCESTORS))
+            edges = {(edge.child, edge.parent) for edge in reader.ancestry(id)}
+            lines = list(ancestry(reader, id))
+            assert {int(line.split()[1]) for line in lines} == {parent for _, parent in edges}
+            assert len(lines) == len(edges), "the parents of each ancestor are listed once"
             text = candidate_text(RunDir(tmp_path), str(id), Parts())
             assert text.startswith(f"Candidate {id}: {one_line(snapshot.candidates[id].name)} ({snapshot.status(id)}, ")
+
+
+def test_what_is_above_an_ancestor_is_listed_once(tmp_path):
+    with Archive.create(tmp_path / "archive.db", RunRow("x", 0, "task", "preference")) as archive:
+        ids = [archive.add_candidate("seed", name, "", "", "preference") for name in ("dpo", "slic")]
+        for name, parents in (("mixed", ids), ("left", [3]), ("right", [3]), ("child", [4, 5, 1])):
+            asked = archive.request_proposal(len(ids), 1, "combine", "builtin", None, None, "t", {}, 0)
+            archive.receive_proposal(asked, "r")
+            edges = [(parent, "combined") for parent in parents]
+            ids.append(archive.add_candidate("proposal", name, "", "", "preference", asked, edges))
+    with Reader.open(tmp_path / "archive.db") as reader:
+        assert list(ancestry(reader, 6)) == [
+            "  combined 4 left",
+            "    combined 3 mixed",
+            "      combined 1 dpo",
+            "      combined 2 slic",
+            "  combined 5 right",
+            "    combined 3 mixed (its parents: above)",
+            "  combined 1 dpo",
+        ]
 
 
 def test_a_step_says_what_came_of_its_attempts(tmp_path):
