@@ -3,6 +3,8 @@
 A name such as `ref_rejected_logps` is split at its underscores. Every word must be known, exactly one completion (chosen or
 rejected) must be named, and at most one model. A name without a word for the model belongs to the policy. Names such as
 `pi_logratios`, `avg_chosen_logps` (an average is a different quantity) and `labels` match no argument.
+
+The initials `pc`, `pr`, `rc`, `rr` (or `pw`, `pl`, `rw`, `rl`) match if all four are there: alone, `rc` may be a reward.
 """
 
 from __future__ import annotations
@@ -16,19 +18,28 @@ from sandbox.contracts.contract import Contract
 MODELS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "policy": frozenset({"policy", "pi", "theta", "actor"}),
-        "reference": frozenset({"reference", "ref"}),
+        "reference": frozenset({"reference", "ref", "base", "sft", "frozen"}),
     }
 )
 COMPLETIONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
-        "chosen": frozenset({"chosen", "preferred", "winner", "win", "positive", "pos", "w", "yw"}),
-        "rejected": frozenset({"rejected", "dispreferred", "loser", "lose", "negative", "neg", "l", "yl"}),
+        "chosen": frozenset(
+            {"chosen", "preferred", "winner", "winning", "win", "positive", "pos", "good", "better", "w", "yw", "c"}
+        ),
+        "rejected": frozenset(
+            {"rejected", "reject", "dispreferred", "unpreferred", "loser", "losing", "lose", "negative", "neg", "bad", "worse",
+             "l", "yl", "r"}
+        ),
     }
-)
+)  # fmt: skip
 QUANTITY: Final = frozenset(
-    {"logps", "logp", "logprobs", "logprob", "log", "probs", "prob", "ps", "p", "lps", "lp", "model", "y"}
-)
+    {"logps", "logp", "logprobs", "logprob", "log", "probs", "prob", "ps", "p", "lps", "lp", "likelihood", "likelihoods",
+     "loglikelihood", "loglikelihoods", "seq", "sequence", "sum", "summed", "total", "model", "y"}
+)  # fmt: skip
 """Words that a name may contain and that have no effect on the match."""
+INITIALS: Final = (("pc", "pr", "rc", "rr"), ("pw", "pl", "rw", "rl"))
+"""Names by initials: policy's chosen and rejected, reference's chosen and rejected."""
+_PAIR: Final = tuple(f"{model}_{completion}_logps" for model in MODELS for completion in COMPLETIONS)
 _KNOWN: Final = QUANTITY.union(*MODELS.values(), *COMPLETIONS.values())
 
 
@@ -47,6 +58,10 @@ def meaning(name: str, contract: Contract) -> str | None:
 
 def by_meaning(names: Iterable[str], contract: Contract) -> dict[str, str]:
     """Contract argument -> name, for the names that match one. Empty if two names match the same argument."""
+    names = list(names)
+    for initials in INITIALS:
+        if set(initials) <= set(names) and set(_PAIR) <= {t.name for t in contract.tensors}:
+            return dict(zip(_PAIR, initials, strict=True))
     found: dict[str, str] = {}
     for name in names:
         meant = meaning(name, contract)

@@ -58,6 +58,14 @@ def test_other_contracts_have_no_synonyms() -> None:
     assert meaning("logits", CLASSIFICATION) == "logits"
 
 
+def test_initials_count_only_if_all_four_are_there() -> None:
+    full = "def loss(pc, pr, rc, rr, beta):\n    return -F.logsigmoid(beta * ((pc - pr) - (rc - rr)))\n"
+    assert vet(full, numeric=False).hash == vet(candidate(DPO), numeric=False).hash
+    rewards = "def loss(rc, rr, beta):\n    return -F.logsigmoid(beta * (rc - rr))\n"
+    for source in (rewards, rewards.replace("rc", "pc").replace("rr", "pr"), full.replace("pc", "pw")):
+        assert codes(source) == ["SBX110"]
+
+
 def test_arguments_can_be_named_by_the_caller() -> None:
     assert codes(LETTERS) == ["SBX110"]
     given = vet(LETTERS, numeric=False, arguments=["a", "b", "c", "d", "t"])
