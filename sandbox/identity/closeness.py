@@ -61,42 +61,42 @@ def find_duplicates(fingerprint: Fingerprint, others: Sequence[Fingerprint]) -> 
 class FingerprintIndex:
     """Fingerprints of losses by candidate id, in the order of `add`. `near` is `find_duplicates` over all of them.
 
-    The gradients are kept as rows of one array. A look-up compares a few positions of all rows first: two fingerprints are within
-    the tolerance only if every position is.
+    The gradients at one position of all losses lie side by side. A look-up compares a few positions one after the other, each for
+    the losses that are left: two fingerprints are within the tolerance only if every position is.
     """
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[str, int], _Rows] = {}
+        self._formats: dict[tuple[str, int], _Format] = {}
 
     def add(self, candidate_id: int, fingerprint: Fingerprint) -> None:
         """Add a fingerprint."""
         form = _form(fingerprint)
-        if form not in self._rows:
-            self._rows[form] = _Rows(len(fingerprint.vector))
-        self._rows[form].add(candidate_id, fingerprint)
+        if form not in self._formats:
+            self._formats[form] = _Format(len(fingerprint.vector))
+        self._formats[form].add(candidate_id, fingerprint)
 
     def __len__(self) -> int:
-        return sum(len(rows) for rows in self._rows.values())
+        return sum(map(len, self._formats.values()))
 
     def near(self, fingerprint: Fingerprint) -> list[int]:
         """Ids of the losses whose gradients are within PROPOSED_WITHIN, the nearest first."""
-        rows = self._rows.get(_form(fingerprint))
-        return rows.near(fingerprint) if rows is not None and fingerprint.vector else []
+        comparable = self._formats.get(_form(fingerprint))
+        return comparable.near(fingerprint) if comparable is not None and fingerprint.vector else []
 
 
 FIRST_LOOK = 6
-"""Positions of a fingerprint that a look-up compares first."""
+"""Number of positions of a fingerprint that a look-up compares one by one."""
 
 
-class _Rows:
-    """Fingerprints of one format: gradients and their typical sizes, one row per loss."""
+class _Format:
+    """Fingerprints of one format: gradients and their typical sizes, each an array (positions, losses)."""
 
     def __init__(self, length: int) -> None:
         self._ids: list[int] = []
-        self._vectors = np.zeros((64, length))
-        self._typical = np.zeros((64, length))
+        self._gradients = np.zeros((length, 64))
+        self._typical = np.zeros((length, 64))
         self._sized = 0
-        """Number of rows whose typical sizes are computed. Those of the others are, all at once, when they are first needed."""
+        """Number of losses whose typical sizes are computed. Those of the others are, all at once, when they are first needed."""
         self._first = np.linspace(0, max(0, length - 1), min(FIRST_LOOK, length)).astype(int)
 
     def __len__(self) -> int:
@@ -104,26 +104,29 @@ class _Rows:
 
     def add(self, candidate_id: int, fingerprint: Fingerprint) -> None:
         n = len(self._ids)
-        if n == len(self._vectors):
-            self._vectors, self._typical = (
-                np.concatenate([a, np.zeros_like(a)]) for a in (self._vectors, self._typical)
+        if n == self._gradients.shape[1]:
+            self._gradients, self._typical = (
+                np.concatenate([a, np.zeros_like(a)], axis=1) for a in (self._gradients, self._typical)
             )
-        self._vectors[n] = fingerprint.vector
+        self._gradients[:, n] = fingerprint.vector
         self._ids.append(candidate_id)
 
     def near(self, fingerprint: Fingerprint) -> list[int]:
         mine = np.array([fingerprint.vector], dtype=float)
-        typical = _typical(mine)
-        rows = np.arange(len(self._ids))
-        if self._sized < len(rows):
-            self._typical[self._sized : len(rows)] = _typical(self._vectors[self._sized : len(rows)])
-            self._sized = len(rows)
-        for positions in (self._first, np.arange(mine.shape[1])):
-            theirs = self._vectors[np.ix_(rows, positions)]
-            sizes = np.maximum(typical[:, positions], self._typical[np.ix_(rows, positions)])
-            furthest = gaps(mine[:, positions], theirs, sizes).max(axis=1)
-            rows, furthest = rows[furthest <= PROPOSED_WITHIN], furthest[furthest <= PROPOSED_WITHIN]
-        return [self._ids[i] for i in rows[np.argsort(furthest, kind="stable")]]
+        typical, left = _typical(mine), np.arange(len(self._ids))
+        if self._sized < len(left):
+            new = slice(self._sized, len(left))
+            self._typical[:, new] = _typical(self._gradients[:, new].T).T
+            self._sized = len(left)
+        furthest = np.zeros(len(left))
+        for positions in (*self._first[:, None], np.arange(mine.shape[1])):
+            at = np.ix_(positions, left)
+            sizes = np.maximum(typical[0, positions, None], self._typical[at])
+            furthest = gaps(mine[0, positions, None], self._gradients[at], sizes).max(axis=0)
+            left, furthest = left[furthest <= PROPOSED_WITHIN], furthest[furthest <= PROPOSED_WITHIN]
+            if not left.size:
+                return []
+        return [self._ids[i] for i in left[np.argsort(furthest, kind="stable")]]
 
 
 def _form(fingerprint: Fingerprint) -> tuple[str, int]:
