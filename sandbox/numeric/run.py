@@ -4,7 +4,7 @@ They work on the graph and never on candidate code.
 
 Covered: loss and gradients, in float32 as in training, at fixed probes and at probes drawn from a seed that the author cannot
 know. The probes lie in the range of `measure.inputs`, at the start of training, where log-probabilities are equal, at round and
-at drawn betas from 0.005 to 2.5, and on both sides of every comparison and clamp. Batches have 1 to 64 items, up to 512 for
+at drawn betas from 0.005 to 4, and on both sides of every comparison and clamp. Batches have 1 to 64 items, up to 512 for
 losses that compare the items of a batch, whose margins are also as small as early in training. Further batches are as they occur
 in a training, from its start to its end. Two properties are proved from the graph (`dataflow`, `equivariance`), and a note says
 so if the proof fails: that the loss of an item depends on this item only, and that it does not depend on the item's position.

@@ -1,11 +1,12 @@
 """Checks of a preference loss on batches as they occur in a training (torch).
 
 A loss can recognise such batches, also without intention. Refused: a loss that is not finite there, has a far larger gradient
-than at usual pairs, gives nearly no pair a gradient early in training, moves both completions together, or lowers the margin of
-nearly all pairs whose margin is negative, or slightly positive near the start. Larger margins do not count: many losses have a
-target for the margin. A loss may turn pairs round, or leave them out, by their log-probabilities, which is right where labels are
-wrong for such pairs. So a loss of single pairs is refused only for what it does at all levels of log-probabilities, and notes say
-what it does at one of them.
+than at usual pairs, gives nearly no pair a gradient early in training, moves both completions together, pushes both further away
+from the reference, or lowers the margin of nearly all pairs whose margin is negative, or slightly positive near the start.
+Larger margins do not count: many losses have a target for the margin. Late in training, what only brings log-ratios back towards 0
+does not count either: it may hold them. A loss may turn pairs round, or leave them out, by their log-probabilities, which is right
+where labels are wrong for such pairs. So a loss of single pairs is refused only for what it does at all levels of
+log-probabilities, and notes say what it does at one of them.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from sandbox.numeric.measure.finite import finite
 from sandbox.numeric.measure.input_sets import FIXED
 from sandbox.numeric.measure.inputs import LINE_BETA
 from sandbox.numeric.measure.measure import Measurements, same
-from sandbox.numeric.measure.stages import EARLY, LATE, LEVELS, SIZES, Cell, Trained, batch, batches
+from sandbox.numeric.measure.stages import EARLY, LATE, LEVELS, SIZES, Cell, Trained, batch, batches, large_batches
 from sandbox.verdicts.verdict import Finding
 
 LARGEST_RATIO: Final = 1e10
@@ -47,14 +48,17 @@ _REMEDY: Final = (
 )
 _DRAWN_NONE: Final = 0.1
 """Factor on the gradient that counts as none in drawn batches, so that no draw decides a close case."""
-_LEAST_JUDGED: Final = 8
-"""Fewest pairs by which a direction is judged."""
+_LEAST_JUDGED, _LEAST_JUDGED_COUPLED = 8, 30
+"""Fewest pairs by which a direction is judged; the latter for drawn batches of a loss that compares pairs."""
 _NEARLY_ALL: Final = 0.98
-_LEAST_RAISED, _LEAST_RAISED_DRAWN = 0.05, 0.0
+_LEAST_RAISED, _LEAST_RAISED_DRAWN = 0.05, 1e-9
 """Smallest share of the pairs with a negative margin whose margin a loss must raise. In drawn batches, one such pair is enough."""
-_LARGEST_COMMON: Final = 5.0
+_LARGEST_COMMON: Final = 5.5
 """Largest ratio of what moves both log-probabilities to what moves their difference. It is 1 for a loss of the chosen completion
-alone, as SFT, and smaller for others."""
+alone, as SFT, and smaller for others. It is that of LINE_BETA and larger betas: a penalty that does not depend on beta has a larger
+share at a small one."""
+_FAR: Final = -6.0
+"""Sum of a pair's log-ratios, in nats, below which both are away from the reference."""
 _USUAL_LEVEL: Final = 50.0
 """Log-probabilities of completions of a sentence or more, with the opposite sign, nats. A loss needs a gradient there."""
 _LOST, _IDLE = 0.1, 0.5
@@ -64,26 +68,42 @@ _LOST, _IDLE = 0.1, 0.5
 def check_training(evaluator: Evaluator, measured: Measurements, seed: int) -> list[Finding]:
     """A refusal if the loss fails on batches as in training, fixed or drawn ones, or notes on the fixed ones. Raises CannotCompute
     and NotFinite."""
-    furthest = max(float(np.abs(measured.single.gradient(group)).max()) for group in inputs.SPREAD)
-    notes: list[Finding] = []
     none = max(SMALLEST_GRADIENT, NO_SLOPE * measured.scale)
-    for drawn, largest in ((False, LARGEST_RATIO), (True, LARGEST_RATIO_DRAWN)):
-        seen = _Seen.of(evaluator, batches(seed if drawn else FIXED), none * (_DRAWN_NONE if drawn else 1.0))
-        # A loss that compares pairs may turn a whole batch round, so it is judged where there are many batches.
-        few = drawn and not measured.proven
-        judged = [cells for cells in seen.trained.stages if cells[0].beta == LINE_BETA or not few]
-        by_level = not (drawn or measured.proven)
-        most = max(largest * measured.scale, LARGEST_JUMP * furthest)
-        found = (
-            _too_large(seen, most)
-            or _dead(seen, judged)
-            or ([] if drawn else _together(seen, judged) or _falls_back(seen, judged, by_level))
-            or _reversed(seen, judged, drawn, by_level)
-        )
-        if found:
-            return found
-        notes = notes if drawn else [*_lost(seen), *_idle(seen)]
-    return _order(evaluator) or notes
+    fixed = _Seen.of(evaluator, batches(FIXED), none)
+    return (
+        _in_fixed_batches(fixed, measured)
+        or _in_drawn_batches(_Seen.of(evaluator, batches(seed), _DRAWN_NONE * none), measured)
+        or ([] if measured.proven else _in_large_batches(_Seen.of(evaluator, large_batches(), none, fixed)))
+        or _order(evaluator)
+        or [*_lost(fixed), *_idle(fixed)]
+    )
+
+
+def _in_fixed_batches(seen: _Seen, measured: Measurements) -> list[Finding]:
+    stages, by_level = seen.trained.stages, not measured.proven
+    return (
+        _too_large(seen, measured, LARGEST_RATIO)
+        or _dead(seen, stages)
+        or _together(seen)
+        or _runs_away(seen)
+        or _falls_back(seen, stages, by_level)
+        or _reversed(seen, stages, by_level)
+    )
+
+
+def _in_drawn_batches(seen: _Seen, measured: Measurements) -> list[Finding]:
+    """A loss that compares pairs may turn a whole batch round, so it is judged where there are many batches."""
+    stages = [cells for cells in seen.trained.stages if measured.proven or cells[0].beta == LINE_BETA]
+    least = _LEAST_JUDGED if measured.proven else _LEAST_JUDGED_COUPLED
+    return (
+        _too_large(seen, measured, LARGEST_RATIO_DRAWN)
+        or _dead(seen, stages)
+        or _reversed(seen, stages, least=least, fewer_than=_LEAST_RAISED_DRAWN)
+    )
+
+
+def _in_large_batches(seen: _Seen) -> list[Finding]:
+    return _runs_away(seen) or _reversed(seen, seen.trained.stages)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,9 +122,12 @@ class _Seen:
     small_lowered: Mapping[Cell, int]
     """Those of them whose margin is lowered."""
     common: Array
-    """How much a gradient step raises both log-probabilities of a pair together."""
-    push: Array
-    """How much it changes the margin."""
+    """How much a gradient step raises both log-probabilities of each pair together, as a multiple of how much it changes their
+    difference: there, or of a usual pair early in training if that is more, since it changes little where a pair is learnt."""
+    away: Array
+    """Whether both log-ratios of a pair are away from the reference, and it has a gradient."""
+    usual_push: Mapping[float, float]
+    """How much the loss changes a margin early in training, by beta: the median, at least as much as a gradient has that counts."""
     unlearnt: Mapping[Cell, int]
     """Pairs whose margin is not positive."""
     idle: Mapping[Cell, int]
@@ -113,21 +136,27 @@ class _Seen:
     """The betas at which the loss lowers margins where training starts, which has a note of its own."""
 
     @classmethod
-    def of(cls, evaluator: Evaluator, trained: Trained, none: float) -> _Seen:
-        """`none`: the largest gradient that counts as none. Raises CannotCompute and NotFinite."""
+    def of(cls, evaluator: Evaluator, trained: Trained, none: float, early: _Seen | None = None) -> _Seen:
+        """`none`: the largest gradient that counts as none. `early`: what was seen early in training, if `trained` has no such
+        batches. Raises CannotCompute and NotFinite."""
         gradients = np.stack(finite(evaluator, trained.points, torch.float32).gradients).astype(float)
         push, size, margins = gradients[1] - gradients[0], np.abs(gradients).max(axis=0), inputs.margins(trained.points)
-        negative, unlearnt = (margins < _CLEARLY_NEGATIVE) & (np.abs(push) > rounding(gradients)), margins <= 0
+        policy, reference = (np.stack(trained.points.tensors[part]) for part in (slice(2), slice(2, 4)))
+        ratios, noise = policy - reference, rounding(gradients)
+        held = ~trained.early & (ratios * gradients >= 0).all(axis=0)
+        negative, unlearnt = (margins < _CLEARLY_NEGATIVE) & (np.abs(push) > noise) & ~held, margins <= 0
         small, raised = (margins > 0.02) & (margins < 0.5), trained.counts(push > 0)
+        usual = early.usual_push if early else _usual_push(np.abs(push), trained)
         return cls(
             trained=trained,
             size=size,
             negative=trained.counts(negative),
             raised=trained.counts(negative & (push > 0)),
             small=trained.counts(small),
-            small_lowered=trained.counts(small & (push < -rounding(gradients))),
-            common=-gradients.sum(axis=0),
-            push=np.abs(push),
+            small_lowered=trained.counts(small & (push < -noise)),
+            common=-gradients.sum(axis=0) / np.maximum(np.abs(push), trained.spread(usual)),
+            usual_push=usual,
+            away=(ratios.sum(axis=0) < _FAR) & (size > max(none, noise)),
             unlearnt=trained.counts(unlearnt),
             idle=trained.counts(unlearnt & (size <= none)),
             wrong_starts=frozenset(c.beta for c in trained.cells if c.stage is EARLY[0] and not raised[c]),
@@ -135,24 +164,32 @@ class _Seen:
 
     def directed(self, cell: Cell) -> bool:
         """Whether the direction of the gradient is judged there."""
-        return cell.stage.judged and not (cell.near_start and cell.beta in self.wrong_starts)
+        return not (cell.near_start and cell.beta in self.wrong_starts)
 
-    def share_raised(self, cells: Sequence[Cell]) -> float:
-        """Share of the pairs with a negative margin whose margin is raised; 1 if there are too few."""
+    def share_raised(self, cells: Sequence[Cell], least: int = _LEAST_JUDGED) -> float:
+        """Share of the pairs with a negative margin whose margin is raised; 1 if there are fewer than `least`."""
         count = sum(self.negative[cell] for cell in cells)
-        return sum(self.raised[cell] for cell in cells) / count if count >= _LEAST_JUDGED else 1.0
+        return sum(self.raised[cell] for cell in cells) / count if count >= least else 1.0
 
     def share_idle(self, cell: Cell) -> float:
         """Share of the pairs without a positive margin that get no gradient; 0 if there are too few."""
         return self.idle[cell] / self.unlearnt[cell] if self.unlearnt[cell] >= _LEAST_JUDGED else 0.0
 
 
-def _too_large(seen: _Seen, most: float) -> list[Finding]:
+def _usual_push(push: Array, trained: Trained) -> dict[float, float]:
+    early = [cells for cells in trained.stages if cells[0].stage is EARLY[1]]
+    medians = {cells[0].beta: float(np.median(push[cells[0].start : cells[-1].items.stop])) for cells in early}
+    return {beta: max(median, SMALLEST_GRADIENT) for beta, median in medians.items()}
+
+
+def _too_large(seen: _Seen, measured: Measurements, ratio: float) -> list[Finding]:
+    furthest = max(float(np.abs(measured.single.gradient(group)).max()) for group in inputs.SPREAD)
+    most = max(ratio * measured.scale, LARGEST_JUMP * furthest)
     if seen.size.max() <= most:
         return []
     for cell in seen.trained.cells:
         size = seen.size[cell.items]
-        if cell.stage.judged and size.max() > most:
+        if cell.stage.sized and size.max() > most:
             pairs, item = inputs_of("preference"), cell.start + int(size.argmax())
             one = pairs.example(seen.trained.points, item)
             message = (
@@ -173,22 +210,45 @@ def _dead(seen: _Seen, stages: Sequence[Sequence[Cell]]) -> list[Finding]:
     return []
 
 
-def _together(seen: _Seen, stages: Sequence[Sequence[Cell]]) -> list[Finding]:
-    """A refusal if the loss moves both completions of most pairs far more than their margin, near the start. Later a loss may hold
-    back both log-ratios."""
-    for cells in stages:
-        items = slice(cells[0].start, cells[-1].items.stop)
-        push, common = seen.push[items], seen.common[items]
-        if cells[0].stage in EARLY[:2] and (push > 0).any():
-            # Of nearly all pairs, in one direction: a force that holds back the log-ratios has either sign here.
-            low, high = np.quantile(common[push > 0] / push[push > 0], (0.1, 0.9))
-            ratio = float(max(low, -high))
-            if ratio >= _LARGEST_COMMON:
+def _together(seen: _Seen) -> list[Finding]:
+    """A refusal if the loss moves both completions of most pairs far more than their margin, near the start. At the start, where
+    log-ratios are 0, nothing holds them back, so neither sign is right; a moment later a force that does has either sign."""
+    for cells in seen.trained.stages:
+        if cells[0].stage is EARLY[0]:
+            found = [(cell, float(np.median(np.abs(seen.common[cell.items])))) for cell in cells]
+        elif cells[0].stage is EARLY[1]:
+            low, high = np.quantile(seen.common[cells[0].start : cells[-1].items.stop], (0.1, 0.9))
+            found = [(cells[0], float(max(low, -high)))]
+        else:
+            continue
+        for cell, ratio in found:
+            if ratio > _most_common(cell):
                 message = (
                     f"both completions are moved together {shown(ratio)} times as much as the margin, {_where(cells)}"
                 )
-                return [numeric_finding("SBX335", message, {"ratio": ratio, "beta": cells[0].beta})]
+                return [numeric_finding("SBX335", message, {"ratio": ratio, "beta": cell.beta})]
     return []
+
+
+def _runs_away(seen: _Seen) -> list[Finding]:
+    """A refusal if the loss pushes both log-ratios of most pairs further away from the reference once both are below it, far more
+    than it changes their margin."""
+    for cell in seen.trained.cells:
+        common = -seen.common[cell.items][seen.away[cell.items]]
+        if cell.stage in EARLY[:2] or len(common) < _LEAST_JUDGED:
+            continue
+        ratio = float(np.median(common))
+        if ratio > _most_common(cell):
+            message = (
+                f"both completions are pushed further away from the reference, {shown(ratio)} times as much as the margin is "
+                f"changed, {cell.place}"
+            )
+            return [numeric_finding("SBX335", message, {"ratio": ratio, "beta": cell.beta})]
+    return []
+
+
+def _most_common(cell: Cell) -> float:
+    return _LARGEST_COMMON * max(1.0, LINE_BETA / cell.beta)
 
 
 def _falls_back(seen: _Seen, stages: Sequence[Sequence[Cell]], by_level: bool) -> list[Finding]:
@@ -207,16 +267,22 @@ def _falls_back(seen: _Seen, stages: Sequence[Sequence[Cell]], by_level: bool) -
     return []
 
 
-def _reversed(seen: _Seen, stages: Sequence[Sequence[Cell]], drawn: bool, by_level: bool) -> list[Finding]:
-    """A refusal if the margin of nearly all pairs with a negative one is lowered in a stage; `by_level`: at one level of an early
-    stage at LINE_BETA."""
+def _reversed(
+    seen: _Seen,
+    stages: Sequence[Sequence[Cell]],
+    by_level: bool = False,
+    least: int = _LEAST_JUDGED,
+    fewer_than: float = _LEAST_RAISED,
+) -> list[Finding]:
+    """A refusal if the margin of nearly all pairs with a negative one, of which there are at least `least`, is lowered in a stage;
+    `by_level`: at one level of an early stage at LINE_BETA."""
     for cells in stages:
         if not seen.directed(cells[0]):
             continue
         alone = by_level and cells[0].beta == LINE_BETA and cells[0].stage.early
         for part in [[cell] for cell in cells] if alone else [cells]:
-            share = seen.share_raised(part)
-            if share <= _LEAST_RAISED_DRAWN or (share < _LEAST_RAISED and not drawn):
+            share = seen.share_raised(part, least)
+            if share < fewer_than:
                 message = f"the loss raises the margin of only {share:.0%} of the pairs whose margin is negative, {_where(cells)}"
                 found = numeric_finding("SBX310", message, {"share": share, "beta": cells[0].beta})
                 return [replace(found, remedy=_REMEDY)]

@@ -27,7 +27,7 @@ from sandbox.numeric.edges.lookup.forms import reads_scalar
 from sandbox.numeric.edges.sites import Site, sites
 from sandbox.numeric.measure.inputs import margin_points
 
-LOWEST, HIGHEST = 0.003, 3.0
+LOWEST, HIGHEST = 0.003, 4.5
 MOST: Final = 6
 _STEPS: Final = 257
 _ROUNDS: Final = 5

@@ -20,9 +20,9 @@ from sandbox.numeric.measure.inputs import HIGHEST_LOGP, SIZE, ProbeSet, exact, 
 FIXED = 20241126
 """The seed of the fixed probes."""
 BETAS = (0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.35,
-         0.4, 0.45, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 2.5)  # fmt: skip
+         0.4, 0.45, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0)  # fmt: skip
 """Betas that people train with: those in papers, and round numbers between them and a little beyond."""
-START_BETAS = (0.005, 0.01, 0.025, 0.05, 0.25, 0.5, 1.0, 2.5)
+START_BETAS = (0.005, 0.01, 0.025, 0.05, 0.25, 0.5, 1.0, 2.5, 4.0)
 """The betas, besides LINE_BETA, at which the start of training is tested."""
 _SCALED = np.array([-5.0, -1.5, -0.5, -0.1, 0.3, 1.0, 5.0])
 """beta rho in one of the two batches at each beta."""

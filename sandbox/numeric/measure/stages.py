@@ -6,7 +6,7 @@ a pair have similar lengths, and both log-ratios fall together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import groupby
@@ -28,8 +28,8 @@ class Stage:
     common: tuple[float, float]
     early: bool = False
     """Whether every loss that can be trained with has a gradient there, and many margins are negative."""
-    judged: bool = True
-    """Whether size and direction of the gradient are judged there, and not only that it is finite."""
+    sized: bool = True
+    """Whether the size of the gradient is judged there, and not only its direction."""
 
 
 EARLY: Final = (
@@ -41,21 +41,23 @@ EARLY: Final = (
 LATE: Final = (
     Stage("late in training, with most pairs learnt", (25.0, 15.0), (-20.0, 10.0)),
     Stage("late in training, with both log-ratios far below zero", (12.0, 8.5), (-30.0, 8.0)),
-    Stage("after far too long a training", (12.0, 20.0), (-110.0, 40.0), judged=False),
+    Stage("after far too long a training", (12.0, 20.0), (-110.0, 40.0), sized=False),
 )
 LEVELS: Final = (15.0, 30.0, 60.0, 120.0, 250.0, 600.0)
 """Typical log-probabilities of a completion, with the opposite sign, nats: a few tokens to several hundred."""
-OTHER_BETAS: Final = (0.01, 0.03, 0.25, 0.5, 1.0, 2.5)
+OTHER_BETAS: Final = (0.01, 0.03, 0.25, 0.5, 1.0, 4.0)
 """Betas, besides LINE_BETA, with batches of the early stages."""
 OTHER_LEVELS: Final = (30.0, 120.0, 600.0)
 """Their levels."""
-LATE_BETAS: Final = (0.03, 0.3)
-"""Betas, besides LINE_BETA, with batches of the late stages that are judged, at OTHER_LEVELS."""
+LATE_BETAS: Final = (0.01, 0.03, 0.25)
+"""Those of them with batches of the late stages too."""
 _DRAWN_LEVELS: Final = ((10.0, 20.0), (25.0, 50.0), (55.0, 65.0), (65.0, 250.0), (250.0, 800.0))
 """Ranges from which the levels of drawn batches come, one from each. So a loss that treats pairs by their level finds some on
 either side of its bound, as in the fixed batches, and no draw decides whether it is refused."""
 SIZES, OTHER_SIZES = (8, 8, 64), (8, 32)
 """Pairs of the batches at each level, for LINE_BETA and for other betas."""
+_LARGE_SIZES: Final = (256, 512)
+"""Pairs of batches as in trainings on several accelerators."""
 _SCALES: Final = (0.25, 2.0)
 """Smallest and largest factor on margins and log-ratios at other betas. Training ends at similar beta * rho, so they are larger at
 a small beta; but a loss that is exponential in a log-ratio may overflow if they are ten times as large."""
@@ -108,6 +110,15 @@ class Trained:
         """The cells of each beta and stage."""
         return tuple(tuple(cells) for _, cells in groupby(self.cells, key=lambda cell: (cell.beta, cell.stage)))
 
+    @cached_property
+    def early(self) -> Array:
+        """Whether the stage of each item is an early one."""
+        return np.repeat([cell.stage.early for cell in self.cells], [cell.size for cell in self.cells])
+
+    def spread(self, by_beta: Mapping[float, float]) -> Array:
+        """A value of each beta, for each item."""
+        return np.repeat([by_beta[cell.beta] for cell in self.cells], [cell.size for cell in self.cells])
+
     def counts(self, items: Array) -> dict[Cell, int]:
         """How many of these items, a mask, each cell has."""
         found = np.add.reduceat(items, [cell.start for cell in self.cells], dtype=int)
@@ -131,9 +142,21 @@ def batches(seed: int) -> Trained:
     wanted = [(LINE_BETA, stage, level, SIZES) for stage in (*EARLY, *LATE) for level in levels]
     wanted += [(beta, stage, level, OTHER_SIZES) for beta in betas for stage in EARLY for level in other_levels]
     if seed == FIXED:
-        wanted += [
-            (beta, stage, level, OTHER_SIZES) for beta in LATE_BETAS for stage in LATE[:2] for level in OTHER_LEVELS
-        ]
+        wanted += [(beta, stage, level, OTHER_SIZES) for beta in LATE_BETAS for stage in LATE for level in OTHER_LEVELS]
+    return _batches(rng, wanted, further)
+
+
+@lru_cache(maxsize=1)
+def large_batches() -> Trained:
+    """Batches of hundreds of pairs: what is a sum over a batch grows with it. Fixed."""
+    rng = np.random.default_rng([FIXED, 13])
+    return _batches(rng, [(LINE_BETA, stage, LEVELS[-3], _LARGE_SIZES) for stage in (*EARLY[1:], *LATE)])
+
+
+def _batches(
+    rng: np.random.Generator, wanted: Sequence[tuple[float, Stage, float, Sequence[int]]], further: float = 1.0
+) -> Trained:
+    """A cell for each beta, stage and level, with batches of these sizes."""
     parts, cells, start = [], [], 0
     for beta, stage, level, sizes in wanted:
         parts += [batch(rng, stage, level, size, beta, further) for size in sizes]

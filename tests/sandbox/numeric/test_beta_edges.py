@@ -63,4 +63,5 @@ def test_conditions_of_any_shape_are_computed(name: str) -> None:
 
 
 def test_a_wave_in_beta_gives_few_edges() -> None:
-    assert len(beta_edges(Evaluator(verify(written("F.softplus(-x * math.cos(400 * beta))"))))) == MOST
+    edges = beta_edges(Evaluator(verify(written("F.softplus(-x * math.cos(400 * beta))"))))
+    assert MOST <= len(edges) < 2 * MOST  # those between two that are close included

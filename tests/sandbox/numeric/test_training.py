@@ -59,6 +59,36 @@ FAIL = {
     ),
     "raises_both": ("F.softplus(-x) - 10 * (pc - rc + pr - rr)", {"SBX335"}),
     "lowers_both": ("F.softplus(-x) + 0.3 * (pc - rc + pr - rr)", {"SBX335"}),
+    "moves_both_up_or_down_by_a_condition": (
+        DOWN + "F.softplus(-x) + torch.where(rc < rr, 50.0, -50.0) * beta * (hw + hl)",
+        {"SBX335"},
+    ),
+    "moves_both_up_or_down_smoothly": (
+        DOWN + "F.softplus(-x) + 50 * torch.tanh((rc - rr) / 9) * beta * (hw + hl)",
+        {"SBX335"},
+    ),
+    "lowers_both_of_long_ones": (
+        DOWN + "F.softplus(-x) + torch.where(rc + rr < -300, 30.0, 0.0) * beta * (hw + hl)",
+        {"SBX335"},
+    ),
+    "pushes_both_away_once_below": (DOWN + "F.softplus(-x) + 10 * (hw + hl).clamp(max=-6)", {"SBX335"}),
+    "pushes_both_away_from_the_start": (
+        DOWN + "F.softplus(-x) - 30 * beta * torch.sqrt((hw + hl) ** 2 + 0.01)",
+        {"SBX335"},
+    ),
+    "only_pushes_away_late": (
+        DOWN + "torch.where((hw + hl) < -24, 30 * beta * (hw + hl), F.softplus(-x))",
+        {"SBX335", "SBX310", "SBX307"},
+    ),
+    "reversed_far_below": (DOWN + "torch.where(hl < -40, 20 * beta * hw, F.softplus(-x))", {"SBX310"}),
+    "reversed_on_average_far_below": (DOWN + "F.softplus(torch.where(hw.mean() < -36, x, -x))", {"SBX310"}),
+    "reversed_on_average_at_a_small_beta": (
+        DOWN + "F.softplus(torch.where(hw.mean() < -1000 * beta, x, -x))",
+        {"SBX310"},
+    ),
+    "reversed_by_a_sum_over_the_batch": (DOWN + "F.softplus(torch.where(hw.sum() < -7000, x, -x))", {"SBX310"}),
+    "nan_by_a_sum_over_the_batch": (DOWN + "F.softplus(-x) + 0 * torch.exp(-0.01 * hw.sum())", {"SBX304", "SBX305"}),
+    "reversed_above_a_beta": ("F.softplus(torch.where(beta + 0 * x > 2.7, x, -x))", {"SBX310"}),
     "nan_far_out_at_middling_betas": (
         "F.softplus(-x) + 1e-3 * torch.log(4 - (beta - 0.1) * (1 - beta) * rho.abs())",
         {"SBX304"},
@@ -131,6 +161,12 @@ def test_no_draw_decides_on_a_loss_that_treats_pairs_by_their_level(name: str) -
     assert all(run.run(graph, seed=seed).passed for seed in range(20))
 
 
+def test_no_draw_decides_on_a_loss_that_turns_whole_batches_of_large_margins() -> None:
+    for bound in (17, 18, 19, 20):
+        graph = written(f"F.softplus(torch.where(rho.mean() > {bound}, x, -x))")
+        assert len({run.run(graph, seed=seed).passed for seed in range(24)}) == 1
+
+
 PASS = {
     # Pairs that the reference finds unlikely have wrong labels in one of the worlds: such a loss is right there.
     "turns_pairs_by_their_level": "F.softplus(torch.where(rc + rr > -300, -x, x))",
@@ -138,6 +174,11 @@ PASS = {
     "targets_for_both_ratios": DOWN + "(beta * hw - 0.5) ** 2 + (beta * hl + 0.5) ** 2",
     "exponential": "torch.exp(-x)",
     "holds_back_both": DOWN + "F.softplus(-x) + 0.1 * (hw + hl) ** 2",
+    "holds_back_the_rejected": DOWN + "F.softplus(-x) + 0.01 * F.relu(-hl - 10) ** 2",
+    "estimates_kl_to_first_order": DOWN + "F.softplus(-x) - 0.05 * (hw + hl)",
+    "estimates_kl_to_third_order": DOWN
+    + "F.softplus(-x) + 0.05 * ((-hw).clamp(max=4).exp() - 1 + hw + (-hl).clamp(max=4).exp() - 1 + hl)",
+    "entropy_bonus": "F.softplus(-x) + 0.01 * (pc + pr)",
     "with_a_likelihood_term": "F.softplus(-x) - 0.2 * pc",
     "ranks_pairs": "w = 1 - 0.5 * torch.argsort(torch.argsort(x.detach())).float() / x.shape[0]\nw * F.softplus(-x)",
     "clamps_ratios": DOWN + "F.softplus(-beta * (hw.clamp(-20, 20) - hl.clamp(-20, 20)))",
