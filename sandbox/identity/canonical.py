@@ -31,6 +31,8 @@ from sandbox.graph.types import Type
 VERSION = "g1"
 REGROUP = 1e7
 """Partial sums stay below this wherever terms are regrouped, so that float32 does not lose the small ones."""
+LARGEST_OFFSET = 1e4
+"""Constants above this in size stay where they are in a sum: float32 rounds away digits of what they are added to."""
 REGROUP_PRODUCT = 1e30
 """Partial products stay below this wherever factors are regrouped, so that float32 does not overflow."""
 MAX_TERMS = 16
@@ -178,6 +180,8 @@ class _Canonical:
             return operands[0]
         if op == "where" and names[1] == names[2] and operands[1].type == type_:
             return operands[1]
+        if type_.dtype == "bool" and len({*names}) < len(names):  # of two numbers alike, the last digit decides
+            names = [self._exact(v.linear) if v.linear.terms else name for v, name in zip(operands, names, strict=True)]
         if OPERATIONS[node.op].commutative:
             names.sort()
         linear = self._applied(op, attrs, names, [v.linear for v in operands])
@@ -194,7 +198,8 @@ class _Canonical:
         for zero, other in ((a, b), (b, a)):
             if not zero.terms and zero.constant == 0:
                 return other
-        if a.bound + b.bound > REGROUP or len(a.terms) + len(b.terms) > MAX_TERMS:
+        offset = max(abs(a.constant), abs(b.constant)) if a.terms or b.terms else 0.0
+        if offset > LARGEST_OFFSET or a.bound + b.bound > REGROUP or len(a.terms) + len(b.terms) > MAX_TERMS:
             a, b = self._opaque(a), self._opaque(b)
         terms = dict(a.terms)
         for atom, coefficient in b.terms:
@@ -209,7 +214,8 @@ class _Canonical:
         if not 1 / REGROUP <= abs(factor) <= REGROUP or a.bound * abs(factor) > REGROUP > a.bound:
             if factor == -1:
                 return _Linear(-a.constant, tuple((t, -c) for t, c in a.terms), a.bound)
-            return self._applied("scale", _decimal(factor), (self._number(a),), (a,))
+            inner = self._exact(a) if abs(factor) > REGROUP else self._number(a)  # it would magnify the last digits
+            return self._applied("scale", _decimal(factor), (inner,), (a,))
         return _Linear(a.constant * factor, tuple((t, c * factor) for t, c in a.terms), a.bound * abs(factor))
 
     def _product(self, a: _Linear, b: _Linear) -> _Linear:
@@ -276,6 +282,10 @@ class _Canonical:
             return a.single
         terms = (f"{atom}*{_decimal(c)}" for atom, c in a.terms)
         return _hash("linear", _decimal(a.constant), *terms)
+
+    def _exact(self, a: _Linear) -> str:
+        """The digest of a linear form with all digits of its numbers."""
+        return _hash("exact", repr(a.constant), *(f"{atom}*{c!r}" for atom, c in a.terms))
 
     def _tensor(self, value: _Value) -> str:
         return value.whole if value.fill else self._number(value.linear)

@@ -298,8 +298,8 @@ NUMERIC_RULES: tuple[Rule, ...] = (
         "SBX335",
         "moves both completions together",
         "The loss raises or lowers the log-probabilities of chosen and rejected together, far more than it changes their "
-        "difference: at the start of training, or away from the reference once both are below it. Training would make both likely, or "
-        "both unlikely, instead of learning the preference.",
+        "difference: at the start of training, or away from the reference once both are below it. Training would make both "
+        "likely, or both unlikely, instead of learning the preference.",
         "Let most of the gradient change the margin: give a term of one completion, or of the sum of both, a small weight, and the "
         "sign that brings log-ratios back to 0.",
         "    return F.softplus(-x) + 10 * (policy_chosen_logps + policy_rejected_logps - reference_chosen_logps)\n",

@@ -80,6 +80,15 @@ NEAR_MISSES = [
     "x.var(correction=0) * x",
     "(x + 1e30) - 1e30",
     "x",
+    # float32 rounds the margin to a quarter of a nat
+    "F.softplus(-beta * ((rho + 4194303.0) - 4194303.0))",
+    "torch.where(((rho + 4000000.0) - 4000000.0) - rho > 0, F.softplus(-x), F.relu(2 - x))",
+    "torch.where(rho - rho > 0, F.softplus(-x), F.relu(2 - x))",
+    # arithmetic on beta has the digits of a double
+    "F.softplus(-x) * (math.sin(beta * 1.0000000000001 * 1e13) * 0.4 + 1)",
+    "F.softplus(-x) * (math.sin(beta * 1.0000000000002 * 1e13) * 0.4 + 1)",
+    "F.softplus(-(3 * x if beta * 1.0000000000001 > beta * 1.0000000000002 else x))",
+    "F.softplus(-(3 * x if beta * 1.0000000000002 > beta * 1.0000000000001 else x))",
 ]
 
 
