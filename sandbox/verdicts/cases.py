@@ -52,9 +52,18 @@ CASES: Final[Mapping[str, Sequence[Case]]] = {
         (r"max\(", "Use torch.maximum for tensors. Write: `y = torch.maximum(a, b)`"),
         (r"min\(", "Use torch.minimum for tensors. Write: `y = torch.minimum(a, b)`"),
     ),
+    "SBX206": (
+        (r".*quantile\(", "q is a number, or a tensor of constants. Write: `low = torch.quantile(x.detach(), 0.25)`"),
+    ),
     "SBX207": (
-        (r".*quantile\(", "Call it once for each q. Write: `low = torch.quantile(x.detach(), 0.25)`"),
+        (r".*quantile\(", "q must be a constant. Write: `low = torch.quantile(x.detach(), 0.25)`"),
         (r".*(topk|kthvalue)\(", _QUANTILE),
+    ),
+    "SBX231": (
+        (
+            r".*\.(int|short|byte|char)\(|.*torch\.u?int(8|16|32)?\b",
+            "Write .float() for a mask, and .long() for whole numbers. Write: `mask = (rho < 0).float()`",
+        ),
     ),
 }
 """Cases by rule; the first that fits counts."""

@@ -82,6 +82,9 @@ OTHER_FLOATS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Dtypes that may occur in x.to(...) only, as the last step of the loss, where the conversion is dropped."""
 
+SMALL_INTS: Final = frozenset({"torch.int32", "torch.int", "torch.int16", "torch.short"})
+"""Dtypes that may occur in x.to(...) only, where x is a mask."""
+
 TYPES: Final = frozenset({"torch.Tensor", "torch.FloatTensor", "torch.LongTensor", "torch.BoolTensor"})
 """Classes that annotations and isinstance may name."""
 

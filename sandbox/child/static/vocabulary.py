@@ -185,12 +185,12 @@ class Vocabulary:
         self._visit(node.value)
 
     def _call(self, node: ast.Call) -> None:
-        """Only x.to(...) and x.type(...) may name torch.float64 and the like; the tracer checks that it is the last step."""
+        """Only x.to(...) and x.type(...) may name torch.float64, torch.int32 and the like; the tracer checks what x is."""
         converts = isinstance(node.func, ast.Attribute) and node.func.attr in ("to", "type")
         self._visit(node.func)
         parts: list[tuple[ast.AST, ast.expr]] = [(a, a) for a in node.args] + [(k, k.value) for k in node.keywords]
         for given, value in parts:
-            if not (converts and (full_name(value, self._names) or "") in calls.OTHER_FLOATS):
+            if not (converts and (full_name(value, self._names) or "") in calls.OTHER_FLOATS.keys() | calls.SMALL_INTS):
                 self._visit(given)
 
     def _guard(self, node: Guard) -> None:

@@ -74,6 +74,8 @@ def named(path: str) -> Any:
         return DType(calls.DTYPES[path])
     if path in calls.OTHER_FLOATS:
         return DType(calls.OTHER_FLOATS[path])
+    if path in calls.SMALL_INTS:
+        return DType("small int")
     if path in calls.TYPES:
         return TensorClass(path)
     if path in LAYERS:

@@ -19,7 +19,9 @@ FOUND = {
     "SBX132": ("y = x * 1.0\n    y.add_(x)", "`y = x.add(...)`"),
     "SBX133": ("k = int(0.8 * len(x))", "torch.quantile(losses.detach(), 0.8)"),
     "SBX201": ("y = max(x, 0 * x)", "torch.maximum"),
-    "SBX207": ("y = torch.quantile(x.detach(), torch.tensor([0.25, 0.75]))", "once for each q"),
+    "SBX206": ("y = torch.quantile(x.detach(), [0.25, 0.75])", "a tensor of constants"),
+    "SBX207": ("y = torch.quantile(x.detach(), x.sigmoid().mean())", "q must be a constant"),
+    "SBX231": ("y = x.int()", ".float() for a mask"),
 }
 
 
