@@ -77,11 +77,11 @@ PRELUDE: Final[Mapping[str, str]] = MappingProxyType(
 """Names that are in scope without an import."""
 
 MODULES: Final = frozenset(
-    {"torch", "torch.nn", "torch.nn.functional", "torch.special", "torch.linalg", "math", "numpy"}
+    {"torch", "torch.nn", "torch.nn.functional", "torch.special", "torch.linalg", "math", "numpy", "dataclasses"}
 )
 """Modules that an import may name. An import binds the name to a facade; no module is loaded. numpy has constants only."""
 
-FORMS: Final = frozenset({"torch.nn.Module", "torch.no_grad", "torch.enable_grad"})
+FORMS: Final = frozenset({"torch.nn.Module", "torch.no_grad", "torch.enable_grad", "dataclasses.dataclass"})
 """Further names that an import may have, because `static.unwrapping` and `static.classes` rewrite their usual
 forms. Any other use is refused."""
 

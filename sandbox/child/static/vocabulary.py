@@ -11,7 +11,7 @@ from typing import Any
 from sandbox.child.allowlist import calls, limits
 from sandbox.child.protocol import SourceSpan, Violation
 from sandbox.child.static.imports import TYPE_PARTS, Imports, full_name, is_exposed
-from sandbox.child.static.syntax import first_line, is_constant, is_docstring, is_guarded_name
+from sandbox.child.static.syntax import first_line, is_default, is_docstring, is_guarded_name
 from sandbox.child.static.unwrapping import MARKERS, Guard
 from sandbox.contracts.contract import Contract
 from sandbox.graph.operations.parts.attributes import MAX_INTEGER
@@ -106,7 +106,7 @@ class Vocabulary:
                 self._store(argument.arg, argument)
             self._annotation(argument.annotation)
         for default in [*a.defaults, *(d for d in a.kw_defaults if d is not None)]:
-            if not is_constant(default):
+            if not is_default(default):
                 self._refuse("SBX136", default)
             self._visit(default)
 

@@ -1,4 +1,4 @@
-"""The per-item loss of a function's return value: the first tensor of a tuple, and a final mean over the batch removed.
+"""The per-item loss of a function's return value: one tensor of several results, and a final mean over the batch removed.
 
 The trainer averages the losses of a batch, so a function that averages them itself is the same loss. One that sums them is not,
 since its value grows with the batch. Several losses of an item, as columns or as whole batches one after the other, are reduced to
@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from sandbox.child.protocol import Refusal, SourceSpan
+from sandbox.child.trace.guards.instances import Instance
 from sandbox.child.trace.lowering.shaping import parts_between
 from sandbox.child.trace.symbols import Recorder, SymTensor
 from sandbox.contracts.contract import BATCH
@@ -17,13 +18,14 @@ from sandbox.graph.types import Dim
 
 Reduction = Literal["mean", "sum"]
 _BATCH = Dim.of(BATCH)
+_NAMES = ("loss", "losses")
 _LINEAR = frozenset({"neg", "mul", "div", "add", "sub"})
 
 
 def loss_of(r: Recorder, value: Any, entry: SourceSpan) -> SymTensor:
     """The losses in a candidate's return value. Changes are noted at `entry`. Raises Refusal if there is no tensor."""
-    if isinstance(value, tuple):
-        value = next((v for v in value if isinstance(v, SymTensor)), None)
+    if isinstance(value, tuple | dict | Instance):
+        value = _first(value)
         if value is not None:
             r.note("SBX252", entry)
     if not isinstance(value, SymTensor):
@@ -35,6 +37,17 @@ def loss_of(r: Recorder, value: Any, entry: SourceSpan) -> SymTensor:
             r.note("SBX251", entry)
             return undone
     return SymTensor(index, r.types[index])
+
+
+def _first(value: tuple[Any, ...] | dict[Any, Any] | Instance) -> SymTensor | None:
+    """The tensor under the name `loss` or `losses`, or else the first one of a tuple or of an object; None if there is none."""
+    if not isinstance(value, tuple):
+        named = value.values if isinstance(value, Instance) else value
+        for name in _NAMES:
+            if isinstance(named.get(name), SymTensor):
+                return named[name]  # type: ignore[no-any-return]
+        value = () if isinstance(value, dict) else tuple(named.values())
+    return next((v for v in value if isinstance(v, SymTensor)), None)
 
 
 def _undone(r: Recorder, index: int, how: Reduction) -> SymTensor | None:

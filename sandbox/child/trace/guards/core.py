@@ -20,7 +20,7 @@ from sandbox.child.trace.guards.arithmetic import arithmetic, compare_sizes, joi
 from sandbox.child.trace.guards.branches import BranchPaths, Condition, compared
 from sandbox.child.trace.guards.builtin_calls import BUILTIN_CALLS, Builtin
 from sandbox.child.trace.guards.indexing import take
-from sandbox.child.trace.guards.instances import ContainerMethod, Instance, LossClass, Method, instance_of
+from sandbox.child.trace.guards.instances import ContainerMethod, Instance, LossClass, Method, instance_of, member
 from sandbox.child.trace.guards.persistent_values import lasting
 from sandbox.child.trace.guards.statements import Statements
 from sandbox.child.trace.lowering.shaping import parts_of
@@ -78,6 +78,7 @@ class Guards:
             "_call_": self.call,
             "_inplacevar_": self.in_place,
             "_getattr_": self.get_attribute,
+            "_self_": self.get_attribute,
             "_getitem_": self.get_item,
             "_key_": _key,
             "_import_": named,
@@ -256,6 +257,8 @@ class Guards:
 
     def get_attribute(self, value: Any, name: str) -> Any:
         self.step()
+        if isinstance(value, Instance | LossClass):
+            return member(value, name, self.call)
         if type(value) is list and name in ("append", "extend"):
             return ContainerMethod(self._append if name == "append" else self._grow, value)
         if type(value) is dict and name in _DICT:

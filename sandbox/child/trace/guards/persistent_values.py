@@ -42,9 +42,9 @@ def _parts(value: Any) -> Iterable[Any]:
         case FunctionType():
             return _closed_over(value)
         case Instance():
-            return value.values.values()
+            return (*value.values.values(), value.made)
         case LossClass():
-            return value.methods.values()
+            return (*value.methods.values(), *value.constants.values())
         case Method() | ContainerMethod():
             return (value.function, value.owner)
         case Pair():
@@ -55,8 +55,8 @@ def _parts(value: Any) -> Iterable[Any]:
 
 
 def _closed_over(function: FunctionType) -> list[Any]:
-    """The values in a function's closure; variables that have no value yet are left out."""
-    found = []
+    """The defaults of a function and the values in its closure; variables that have no value yet are left out."""
+    found = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
     for cell in function.__closure__ or ():
         try:
             found.append(cell.cell_contents)
