@@ -16,17 +16,39 @@ from sandbox.contracts.contract import Contract
 MODELS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "policy": frozenset({"policy", "pi", "theta", "actor"}),
-        "reference": frozenset({"reference", "ref"}),
+        "reference": frozenset({"reference", "ref", "sft", "base", "frozen"}),
     }
 )
 COMPLETIONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
-        "chosen": frozenset({"chosen", "preferred", "winner", "win", "positive", "pos", "w", "yw"}),
-        "rejected": frozenset({"rejected", "dispreferred", "loser", "lose", "negative", "neg", "l", "yl"}),
+        "chosen": frozenset(
+            {"chosen", "preferred", "winner", "winning", "win", "better", "good", "positive", "pos", "w", "yw"}
+        ),
+        "rejected": frozenset(
+            {"rejected", "dispreferred", "loser", "losing", "lose", "worse", "bad", "negative", "neg", "l", "yl"}
+        ),
     }
 )
 QUANTITY: Final = frozenset(
-    {"logps", "logp", "logprobs", "logprob", "log", "probs", "prob", "ps", "p", "lps", "lp", "model", "y"}
+    {
+        "logps",
+        "logp",
+        "logprobs",
+        "logprob",
+        "log",
+        "probs",
+        "prob",
+        "ps",
+        "p",
+        "lps",
+        "lp",
+        "model",
+        "y",
+        "sum",
+        "seq",
+        "sequence",
+        "total",
+    }
 )
 """Words that a name may contain and that have no effect on the match."""
 _KNOWN: Final = QUANTITY.union(*MODELS.values(), *COMPLETIONS.values())

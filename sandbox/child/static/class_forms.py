@@ -67,11 +67,11 @@ def _without_fields(node: ast.ClassDef, imports: Imports) -> None:
     defaults = [copy.deepcopy(part.value) for part in fields if part.value is not None]
     arguments = ast.arguments(posonlyargs=[], args=parameters, kwonlyargs=[], kw_defaults=[], defaults=defaults)
     node.body.append(function("__init__", arguments, sets, node))
-    node.body = [part for part in node.body if part not in fields or part.value is not None]  # type: ignore[attr-defined]
+    node.body = [part for part in node.body if part not in fields or part.value is not None]
 
 
 def with_constants(node: ast.ClassDef) -> ast.AST | None:
-    """Replace names of earlier constants of a class in its later constants and defaults, in place: outside, they mean something else.
+    """Replace names of earlier constants of a class in later constants and defaults, in place: outside they mean something else.
 
     Returns a part in which another name of the class occurs.
     """
@@ -117,11 +117,11 @@ def _bound(part: ast.stmt) -> str:
 
 
 def _makes_dataclass(decorator: ast.expr, imports: Imports) -> bool:
-    options: list[ast.keyword] = []
-    if isinstance(decorator, ast.Call) and not decorator.args:
-        decorator, options = decorator.func, decorator.keywords
-    fine = all(o.arg in _ABOUT_DATACLASSES and isinstance(o.value, ast.Constant) for o in options)
-    return fine and full_name(decorator, imports.names) == "dataclasses.dataclass"
+    match decorator:
+        case ast.Call(func, [], options):
+            fine = all(o.arg in _ABOUT_DATACLASSES and isinstance(o.value, ast.Constant) for o in options)
+            return fine and full_name(func, imports.names) == "dataclasses.dataclass"
+    return full_name(decorator, imports.names) == "dataclasses.dataclass"
 
 
 def _is_named_tuple(base: ast.expr, imports: Imports) -> bool:
@@ -156,7 +156,7 @@ def _decorator(method: ast.FunctionDef) -> str:
             names = [p.arg for p in method.args.args]
             fits = {
                 "staticmethod": "self" not in _names(method),
-                "classmethod": names[:1] not in ([], ["self"]) and not len(method.args.defaults) == len(names),
+                "classmethod": names[:1] not in ([], ["self"]) and len(method.args.defaults) != len(names),
                 "property": names == ["self"],
             }
             return kind if fits[kind] else ""

@@ -158,6 +158,8 @@ def _self_target(node: ast.AST) -> str | None:
 class _Method(Unwrapper):
     """Rewrites one method: in `__init__`, assignments to attributes of `self` become calls of the guard `_set_`."""
 
+    _in_module = False
+
     def __init__(self, names: Mapping[str, str], notes: list[Violation], is_init: bool) -> None:
         super().__init__(names, notes)
         self._is_init = is_init

@@ -58,6 +58,15 @@ class TensorClass:
 
 
 @dataclass(frozen=True, slots=True)
+class Partial:
+    """The value of functools.partial: a function with some of its arguments."""
+
+    function: Any
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class SelfFacade:
     """The `self` of a method outside a class: the contract's numbers as attributes."""
 
@@ -80,6 +89,8 @@ def named(path: str) -> Any:
         return TensorClass(path)
     if path in LAYERS:
         return LayerClass(LAYERS[path])
+    if path == calls.PARTIAL:
+        return Partial
     if path in limits.MODULES or path in limits.FORMS:
         return Namespace(path)
     raise Refusal("SBX130")
@@ -287,6 +298,7 @@ __all__ = [
     "Device",
     "Function",
     "Namespace",
+    "Partial",
     "SelfFacade",
     "TensorClass",
     "apply",

@@ -54,8 +54,8 @@ def _undone(r: Recorder, index: int, how: Reduction) -> SymTensor | None:
     """The tensor (batch,) of which the value is the mean or the sum; None if it is neither.
 
     Negation, sums, and products with numbers and tensors without axes commute with both. A sum over k batches by their number of
-    items is a mean, and so is one by the sum of weights, or with weights that add up to one: the mean of each item's part in it, times
-    the number of items.
+    items is a mean, and so is one by the sum of weights, or with weights that add up to one: the mean of each item's part, times the
+    number of items.
     """
     node = r.nodes[index]
     if node.op == how:
@@ -178,7 +178,7 @@ def _over_batches(r: Recorder, x: SymTensor, how: Reduction) -> SymTensor | None
 
 
 def _batches(r: Recorder, index: int) -> int | None:
-    """The number of whole batches of which a value is the count of items: 2 for twice the batch's size; None for any other value."""
+    """The number of whole batches of which a value is the count of items: 2 for twice the batch's size; None for others."""
     node = r.nodes[index]
     if node.op in ("full", "tensor", "cast") and r.types[index].dims == ():
         return _batches(r, node.args[0])

@@ -11,9 +11,9 @@ from sandbox.vetting.vet import vet
 
 FOUND = {
     "SBX105": ("β = 2.0", "`beta`"),
-    "SBX113": ("y = x * (k := 2.0)", "a statement of its own"),
-    "SBX120": ("@property\n    def scale(z):\n        return z", "an attribute that __init__ sets"),
-    "SBX123": ("from functools import partial", "a lambda or a helper"),
+    "SBX113": ("y = 0 < 1 < (k := 2.0)", "a statement of its own"),
+    "SBX120": ("@property\n    def scale(z):\n        return z", "a function outside of the class"),
+    "SBX123": ("from functools import reduce", "a loop or a helper"),
     "SBX127": ("y = getattr(x, 'sum')()", "by its name"),
     "SBX131": ("y = torch.empty_like(x)", "torch.zeros_like"),
     "SBX132": ("y = x * 1.0\n    y.add_(x)", "`y = x.add(...)`"),

@@ -15,7 +15,7 @@ from typing import Any
 from sandbox.child.allowlist import limits
 from sandbox.child.allowlist.layers import Layer, LayerClass
 from sandbox.child.protocol import Refusal
-from sandbox.child.trace.facade import Function, apply, attribute, invoke, layer_of, named
+from sandbox.child.trace.facade import Function, Partial, apply, attribute, invoke, layer_of, named
 from sandbox.child.trace.guards.arithmetic import arithmetic, compare_sizes, joined
 from sandbox.child.trace.guards.branches import BranchPaths, Condition, compared
 from sandbox.child.trace.guards.builtin_calls import BUILTIN_CALLS, Builtin
@@ -24,7 +24,18 @@ from sandbox.child.trace.guards.instances import ContainerMethod, Instance, Loss
 from sandbox.child.trace.guards.persistent_values import lasting
 from sandbox.child.trace.guards.statements import Statements
 from sandbox.child.trace.lowering.shaping import parts_of
-from sandbox.child.trace.symbols import VIEWS, DType, Pair, Recorder, Sizes, Symbol, SymNumber, SymTensor, is_number
+from sandbox.child.trace.symbols import (
+    VIEWS,
+    Device,
+    DType,
+    Pair,
+    Recorder,
+    Sizes,
+    Symbol,
+    SymNumber,
+    SymTensor,
+    is_number,
+)
 
 _BINARY: Mapping[str, tuple[str, Callable[[Any, Any], Any]]] = MappingProxyType(
     {
@@ -80,6 +91,8 @@ class Guards:
             "_getattr_": self.get_attribute,
             "_self_": self.get_attribute,
             "_getitem_": self.get_item,
+            "_setitem_": self.set_item,
+            "_mapping_": self.mapping,
             "_key_": _key,
             "_import_": named,
             "_getiter_": self.iterate,
@@ -186,6 +199,8 @@ class Guards:
             return compared(self.recorder, self.paths, op, a, b)
         if isinstance(a, Sizes) or isinstance(b, Sizes):
             return compare_sizes(op, a, b)
+        if op in ("eq", "ne") and isinstance(a, Device) and isinstance(b, Device):
+            return op == "eq"
         if op in ("eq", "ne") and all(isinstance(v, _PLAIN) for v in (a, b)):
             return function(a, b)
         if is_number(a) and is_number(b):
@@ -195,14 +210,7 @@ class Guards:
     def in_place(self, name: str, a: Any, b: Any) -> Any:
         """a += b. A tensor is changed in place, as in torch; refused if another name may refer to its memory."""
         if isinstance(a, SymTensor):
-            result = self.binary(_IN_PLACE[name], a, b)
-            if (
-                a.shared
-                or result.type != a.type
-                or not (self.recorder.keeps_gradients or self.recorder.lacks_gradient(a))
-            ):
-                raise Refusal("SBX235")
-            a.index = result.index
+            self._replace(a, self.binary(_IN_PLACE[name], a, b))
             return a
         if isinstance(a, list) and name == "+=":
             self._grow(a, b)
@@ -231,6 +239,10 @@ class Guards:
             return instance_of(function, args, kwargs, self.call)
         if isinstance(function, Instance):
             return self.call(function.entry, function, *args, **kwargs)
+        if isinstance(function, Partial):
+            return self.call(function.function, *function.args, *args, **{**function.kwargs, **kwargs})
+        if function is Partial:
+            return Partial(args[0], args[1:], kwargs) if args else self._guarded(Partial)
         if isinstance(function, Method):
             return self.call(function.function, function.owner, *args, **kwargs)
         if type(function) is not FunctionType:
@@ -261,6 +273,8 @@ class Guards:
             return member(value, name, self.call)
         if type(value) is list and name in ("append", "extend"):
             return ContainerMethod(self._append if name == "append" else self._grow, value)
+        if type(value) is dict and name == "update":
+            return ContainerMethod(self._update, value)
         if type(value) is dict and name in _DICT:
             return ContainerMethod(_DICT[name], value)
         return attribute(self.recorder, value, name)
@@ -274,6 +288,51 @@ class Guards:
             if len(items) >= limits.MAX_SEQUENCE:
                 raise Refusal("SBX204")
             items.append(item)
+
+    def _update(self, items: dict[Any, Any], more: Any = (), /, **named: Any) -> None:
+        pairs = (
+            list(more.items()) if isinstance(more, dict) else [tuple(self.iterate(pair)) for pair in self.iterate(more)]
+        )
+        for pair in (*pairs, *named.items()):
+            key, value = pair
+            self.set_item(value, items, key)
+
+    def set_item(self, value: Any, items: Any, key: Any) -> None:
+        """items[key] = value, for a dict, a list, or a tensor and a mask. Raises Refusal."""
+        self.step()
+        if isinstance(items, SymTensor):
+            self._replace(items, self._masked(value, items, key))
+            return
+        self._check_own(items)
+        if type(items) is dict:
+            if _key(key) not in items and len(items) >= limits.MAX_SEQUENCE:
+                raise Refusal("SBX204")
+            items[key] = value
+        elif type(items) is list and type(key) is int and -len(items) <= key < len(items):
+            items[key] = value
+        else:
+            raise Refusal("SBX134")
+
+    def _masked(self, value: Any, x: SymTensor, mask: Any) -> SymTensor:
+        """The tensor with one value where the mask holds. Raises Refusal."""
+        if not isinstance(mask, SymTensor) or mask.type.dtype != "bool" or mask.dims != x.dims:
+            raise Refusal("SBX134")
+        if not is_number(value) and not (isinstance(value, SymTensor) and not value.dims):
+            raise Refusal("SBX134")
+        return self.recorder.add("where", (mask, value, x))  # type: ignore[no-any-return]
+
+    def _replace(self, x: SymTensor, result: SymTensor) -> None:
+        """Change a tensor in place. Raises Refusal if another name may refer to its memory."""
+        if x.shared or result.type != x.type or not (self.recorder.keeps_gradients or self.recorder.lacks_gradient(x)):
+            raise Refusal("SBX235")
+        x.index = result.index
+
+    def mapping(self, value: Any) -> dict[str, Any]:
+        """The dict whose items `**value` passes on. Raises Refusal."""
+        if type(value) is not dict:
+            raise Refusal("SBX205")
+        self.step(1 + len(value))
+        return value
 
     def get_item(self, value: Any, key: Any) -> Any:
         self.step()
@@ -313,9 +372,14 @@ class Guards:
         return self._count(value)
 
     def _count(self, items: Any) -> Iterator[Any]:
-        for item in items:
-            self.step()
-            yield item
+        try:
+            for item in items:
+                self.step()
+                yield item
+        except RecursionError:
+            raise
+        except RuntimeError:  # a dict that changed while it was iterated over
+            raise Refusal("SBX228") from None
 
     def iterate_unpacked(self, value: Any, spec: Mapping[str, Any], _: Any) -> Iterator[Any]:
         for item in self.iterate(value):

@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from types import FunctionType, GeneratorType
 from typing import Any
 
-from sandbox.child.trace.facade import Function
+from sandbox.child.trace.facade import Function, Partial
 from sandbox.child.trace.guards.instances import ContainerMethod, Instance, LossClass, Method
 from sandbox.child.trace.symbols import VIEWS, Pair, SymTensor
 
 
 def lasting(values: Iterable[Any]) -> dict[int, Any]:
-    """The lists and generators in `values`, at any depth, by id. Marks the tensors in `values` as shared."""
+    """The lists, dicts and generators in `values`, at any depth, by id. Marks the tensors in `values` as shared."""
     found: dict[int, Any] = {}
     seen: dict[int, Any] = {}
     waiting = list(values)
@@ -25,7 +25,7 @@ def lasting(values: Iterable[Any]) -> dict[int, Any]:
         if id(value) in seen:
             continue
         seen[id(value)] = value
-        if isinstance(value, list | GeneratorType):
+        if isinstance(value, list | dict | GeneratorType):
             found[id(value)] = value
         if isinstance(value, SymTensor):
             value.shared = True
@@ -49,6 +49,8 @@ def _parts(value: Any) -> Iterable[Any]:
             return (value.function, value.owner)
         case Pair():
             return (value.values, value.indices)
+        case Partial():
+            return (value.function, *value.args, *value.kwargs.values())
         case Function():
             return (value.bound,)
     return list(value) if isinstance(value, VIEWS) else ()
