@@ -105,7 +105,7 @@ CASES: Final[Mapping[str, Sequence[Case]]] = {
         (r".*\.data\b", "Use .detach(), which does the same. Write: `weight = torch.sigmoid(rho).detach()`"),
         (
             r".*\.(cpu|item|tolist|numpy)\b",
-            "Keep the tensor, also among further results, and detach it if it is to get no gradient. Write: `y = rho.mean().detach()`",
+            "Keep the tensor, also among further results, and detach it to stop the gradient. Write: `y = rho.mean().detach()`",
         ),
     ),
     "SBX134": (

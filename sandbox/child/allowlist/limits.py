@@ -38,7 +38,8 @@ SYNTAX: Final[frozenset[type[ast.AST]]] = frozenset(
         ast.For, ast.If, ast.Expr, ast.Pass, ast.Break, ast.Continue, ast.Assert, ast.Import, ast.ImportFrom, ast.alias,
         ast.Lambda, ast.IfExp, ast.BoolOp, ast.And, ast.Or, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Call, ast.keyword,
         ast.Attribute, ast.Subscript, ast.Slice, ast.Name, ast.Load, ast.Store, ast.Constant, ast.Tuple, ast.List,
-        ast.Dict, ast.Set, ast.Starred, ast.NamedExpr, ast.ListComp, ast.DictComp, ast.GeneratorExp, ast.comprehension,
+        ast.Dict, ast.Set, ast.Starred, ast.NamedExpr, ast.JoinedStr,
+        ast.ListComp, ast.DictComp, ast.GeneratorExp, ast.comprehension,
         ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.MatMult, ast.BitAnd, ast.BitOr,
         ast.BitXor, ast.UAdd, ast.USub, ast.Not, ast.Invert,
         ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Is, ast.IsNot, ast.In, ast.NotIn,
@@ -54,7 +55,7 @@ REFUSED_SYNTAX: Final[Mapping[str, str]] = MappingProxyType(
         "ClassDef": "SBX117",
         "Global": "SBX118", "Nonlocal": "SBX118",
         "Yield": "SBX119", "YieldFrom": "SBX119", "Await": "SBX119", "AsyncFunctionDef": "SBX119", "AsyncFor": "SBX119",
-        "JoinedStr": "SBX122", "FormattedValue": "SBX122", "TemplateStr": "SBX122", "Interpolation": "SBX122",
+        "FormattedValue": "SBX122", "TemplateStr": "SBX122", "Interpolation": "SBX122",
         "Delete": "SBX138",
     }
 )  # fmt: skip

@@ -62,6 +62,11 @@ class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
         node.func = ast.copy_location(ast.Name("_call_", ast.Load()), node)
         return node
 
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
+        """An f-string becomes the call of a guard with its parts."""
+        parts = [part.value if isinstance(part, ast.FormattedValue) else part for part in node.values]
+        return _guard("_text_", [self.visit(part) for part in parts] or [ast.Constant("")], node)
+
     def visit_Starred(self, node: ast.Starred) -> ast.AST:
         """`*x` iterates over the guarded x."""
         node = self.node_contents_visit(node)

@@ -226,6 +226,14 @@ class Vocabulary:
             return
         self._children(node)
 
+    def _joined(self, node: ast.JoinedStr) -> None:
+        """An f-string without formats: `restricted` makes a guard call of it, which accepts texts and whole numbers."""
+        for part in node.values:
+            if isinstance(part, ast.FormattedValue) and part.conversion == -1 and part.format_spec is None:
+                self._visit(part.value)
+            else:
+                self._visit(part)
+
     def _starred(self, node: ast.Starred) -> None:
         if not isinstance(node.ctx, ast.Load):
             self._refuse("SBX121", node)
@@ -300,5 +308,6 @@ _SPECIAL: Mapping[type[ast.AST], Callable[[Vocabulary, Any], None]] = {
     ast.Compare: Vocabulary._compare,
     ast.Set: Vocabulary._set,
     ast.Starred: Vocabulary._starred,
+    ast.JoinedStr: Vocabulary._joined,
     ast.comprehension: Vocabulary._comprehension,
 }

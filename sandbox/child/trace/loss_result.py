@@ -54,8 +54,8 @@ def _undone(r: Recorder, index: int, how: Reduction) -> SymTensor | None:
     """The tensor (batch,) of which the value is the mean or the sum; None if it is neither.
 
     Negation, sums, and products with numbers and tensors without axes commute with both. A sum over k batches by their number of
-    items is a mean, and so is one by the sum of weights, or with weights that add up to one: the mean of each item's part, times the
-    number of items.
+    items is a mean, and so is one by the sum of weights, or with weights that add up to one: the mean of each item's part, times
+    the number of items.
     """
     node = r.nodes[index]
     if node.op == how:
@@ -126,13 +126,14 @@ def _is_average(r: Recorder, index: int) -> bool:
     if r.types[index].is_number or r.types[index].dims != (_BATCH,):
         return False
     if node.op == "div" and r.nodes[node.args[1]].op in ("sum", "detach"):
-        return _is_sum_of_weights(r, node.args[1]) and _summed(r, node.args[1]) == node.args[0]
+        return _is_sum_of_weights(r, node.args[1]) and _below(r, node.args[1]) == _below(r, node.args[0])
     if node.op in ("mul", "neg", "detach"):
         return any(_is_average(r, a) for a in node.args)
     return node.op == "softmax"
 
 
-def _summed(r: Recorder, index: int) -> int:
+def _below(r: Recorder, index: int) -> int:
+    """The value under sums and detachments."""
     while r.nodes[index].op in ("sum", "detach"):
         index = r.nodes[index].args[0]
     return index

@@ -33,7 +33,8 @@ UNWRAPPING_RULES: tuple[Rule, ...] = (
         "final mean removed",
         "The last step was the mean over the batch, which the trainer computes itself. The loss is the tensor before that mean. "
         "A sum divided by the number of items is a mean, and so is one divided by the sum of weights, or with weights that add up "
-        "to one: each item's part, times the number of items. Several losses of an item, as columns or as whole batches one after the other, become one.",
+        "to one: each item's part, times the number of items. Several losses of an item, as columns or as whole batches one after "
+        "the other, become one.",
         "Nothing needs to change.",
         example("return -F.logsigmoid(beta * rho).mean()"),
         "{text} ends with the mean over the batch, which was removed: the trainer computes it",

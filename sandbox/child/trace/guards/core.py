@@ -19,6 +19,7 @@ from sandbox.child.trace.facade import Function, Partial, apply, attribute, invo
 from sandbox.child.trace.guards.arithmetic import arithmetic, compare_sizes, joined
 from sandbox.child.trace.guards.branches import BranchPaths, Condition, compared
 from sandbox.child.trace.guards.builtin_calls import BUILTIN_CALLS, Builtin
+from sandbox.child.trace.guards.containers import PLAIN, Containers, key_of
 from sandbox.child.trace.guards.indexing import take
 from sandbox.child.trace.guards.instances import ContainerMethod, Instance, LossClass, Method, instance_of, member
 from sandbox.child.trace.guards.persistent_values import lasting
@@ -27,7 +28,6 @@ from sandbox.child.trace.lowering.shaping import parts_of
 from sandbox.child.trace.symbols import (
     VIEWS,
     Device,
-    DType,
     Pair,
     Recorder,
     Sizes,
@@ -67,7 +67,6 @@ _IN_PLACE = {
     "+=": "Add", "-=": "Sub", "*=": "Mult", "/=": "Div", "//=": "FloorDiv", "%=": "Mod", "**=": "Pow", "&=": "BitAnd",
     "|=": "BitOr", "^=": "BitXor", "@=": "MatMult",
 }  # fmt: skip
-_PLAIN = (bool, int, float, str, type(None), DType)
 
 
 class Guards:
@@ -79,6 +78,7 @@ class Guards:
         self._steps = 0
         self._depth = 0
         self._kept: dict[int, Any] = {}
+        self._containers = Containers(recorder, self.step, self.iterate, self._check_own)
 
     def namespace(self) -> dict[str, Any]:
         """The guards by the names under which byte code calls them."""
@@ -91,13 +91,12 @@ class Guards:
             "_getattr_": self.get_attribute,
             "_self_": self.get_attribute,
             "_getitem_": self.get_item,
-            "_setitem_": self.set_item,
-            "_mapping_": self.mapping,
-            "_key_": _key,
+            "_key_": key_of,
             "_import_": named,
             "_getiter_": self.iterate,
             "_iter_unpack_sequence_": self.iterate_unpacked,
             "_unpack_sequence_": self.unpack,
+            **self._containers.namespace(),
             **Statements(self.recorder, self.step).namespace(),
         }
 
@@ -184,7 +183,7 @@ class Guards:
             a, b = (bool(v) if isinstance(v, Condition) and isinstance(w, bool) else v for v, w in ((a, b), (b, a)))
             return (a is b) == (name == "Is")
         if name in ("In", "NotIn"):
-            if not isinstance(b, (list, tuple, dict, range, *VIEWS)) or not all(isinstance(v, _PLAIN) for v in (a, *b)):
+            if not isinstance(b, (list, tuple, dict, range, *VIEWS)) or not all(isinstance(v, PLAIN) for v in (a, *b)):
                 raise Refusal("SBX205")
             self.step(len(b))
             return (a in b) == (name == "In")
@@ -201,7 +200,7 @@ class Guards:
             return compare_sizes(op, a, b)
         if op in ("eq", "ne") and isinstance(a, Device) and isinstance(b, Device):
             return op == "eq"
-        if op in ("eq", "ne") and all(isinstance(v, _PLAIN) for v in (a, b)):
+        if op in ("eq", "ne") and all(isinstance(v, PLAIN) for v in (a, b)):
             return function(a, b)
         if is_number(a) and is_number(b):
             return function(a, b)
@@ -210,10 +209,10 @@ class Guards:
     def in_place(self, name: str, a: Any, b: Any) -> Any:
         """a += b. A tensor is changed in place, as in torch; refused if another name may refer to its memory."""
         if isinstance(a, SymTensor):
-            self._replace(a, self.binary(_IN_PLACE[name], a, b))
+            self._containers.replace(a, self.binary(_IN_PLACE[name], a, b))
             return a
         if isinstance(a, list) and name == "+=":
-            self._grow(a, b)
+            self._containers.grow(a, b)
             return a
         if isinstance(a, list) and name == "*=":
             self._check_own(a)
@@ -271,68 +270,10 @@ class Guards:
         self.step()
         if isinstance(value, Instance | LossClass):
             return member(value, name, self.call)
-        if type(value) is list and name in ("append", "extend"):
-            return ContainerMethod(self._append if name == "append" else self._grow, value)
-        if type(value) is dict and name == "update":
-            return ContainerMethod(self._update, value)
-        if type(value) is dict and name in _DICT:
-            return ContainerMethod(_DICT[name], value)
+        method = self._containers.method(value, name)
+        if method is not None:
+            return method
         return attribute(self.recorder, value, name)
-
-    def _append(self, items: list[Any], item: Any, /) -> None:
-        self._grow(items, [item])
-
-    def _grow(self, items: list[Any], more: Any, /) -> None:
-        self._check_own(items)
-        for item in self.iterate(list(more) if more is items else more):  # one by one: an iterator may read the list
-            if len(items) >= limits.MAX_SEQUENCE:
-                raise Refusal("SBX204")
-            items.append(item)
-
-    def _update(self, items: dict[Any, Any], more: Any = (), /, **named: Any) -> None:
-        pairs = (
-            list(more.items()) if isinstance(more, dict) else [tuple(self.iterate(pair)) for pair in self.iterate(more)]
-        )
-        for pair in (*pairs, *named.items()):
-            key, value = pair
-            self.set_item(value, items, key)
-
-    def set_item(self, value: Any, items: Any, key: Any) -> None:
-        """items[key] = value, for a dict, a list, or a tensor and a mask. Raises Refusal."""
-        self.step()
-        if isinstance(items, SymTensor):
-            self._replace(items, self._masked(value, items, key))
-            return
-        self._check_own(items)
-        if type(items) is dict:
-            if _key(key) not in items and len(items) >= limits.MAX_SEQUENCE:
-                raise Refusal("SBX204")
-            items[key] = value
-        elif type(items) is list and type(key) is int and -len(items) <= key < len(items):
-            items[key] = value
-        else:
-            raise Refusal("SBX134")
-
-    def _masked(self, value: Any, x: SymTensor, mask: Any) -> SymTensor:
-        """The tensor with one value where the mask holds. Raises Refusal."""
-        if not isinstance(mask, SymTensor) or mask.type.dtype != "bool" or mask.dims != x.dims:
-            raise Refusal("SBX134")
-        if not is_number(value) and not (isinstance(value, SymTensor) and not value.dims):
-            raise Refusal("SBX134")
-        return self.recorder.add("where", (mask, value, x))  # type: ignore[no-any-return]
-
-    def _replace(self, x: SymTensor, result: SymTensor) -> None:
-        """Change a tensor in place. Raises Refusal if another name may refer to its memory."""
-        if x.shared or result.type != x.type or not (self.recorder.keeps_gradients or self.recorder.lacks_gradient(x)):
-            raise Refusal("SBX235")
-        x.index = result.index
-
-    def mapping(self, value: Any) -> dict[str, Any]:
-        """The dict whose items `**value` passes on. Raises Refusal."""
-        if type(value) is not dict:
-            raise Refusal("SBX205")
-        self.step(1 + len(value))
-        return value
 
     def get_item(self, value: Any, key: Any) -> Any:
         self.step()
@@ -393,18 +334,3 @@ class Guards:
         for index, child in spec["childs"]:
             items[index] = self.unpack(items[index], child, None)
         return items
-
-
-_DICT: Mapping[str, Callable[..., Any]] = {
-    "items": lambda d, /: d.items(),
-    "keys": lambda d, /: d.keys(),
-    "values": lambda d, /: d.values(),
-    "get": lambda d, key, default=None, /: d.get(_key(key), default),
-}
-
-
-def _key(value: Any) -> Any:
-    """The value, if it may be a key of a dict. Tuples may not: hashing nested ones with repeated parts takes exponential time."""
-    if not isinstance(value, _PLAIN):
-        raise Refusal("SBX226")
-    return value
