@@ -58,6 +58,11 @@ class TensorClass:
 
 
 @dataclass(frozen=True, slots=True)
+class PartialClass:
+    """functools.partial, to be called."""
+
+
+@dataclass(frozen=True, slots=True)
 class Partial:
     """The value of functools.partial: a function with some of its arguments."""
 
@@ -90,7 +95,7 @@ def named(path: str) -> Any:
     if path in LAYERS:
         return LayerClass(LAYERS[path])
     if path == calls.PARTIAL:
-        return Partial
+        return PartialClass()
     if path in limits.MODULES or path in limits.FORMS:
         return Namespace(path)
     raise Refusal("SBX130")
@@ -299,6 +304,7 @@ __all__ = [
     "Function",
     "Namespace",
     "Partial",
+    "PartialClass",
     "SelfFacade",
     "TensorClass",
     "apply",

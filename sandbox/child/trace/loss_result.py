@@ -17,6 +17,7 @@ from sandbox.contracts.contract import BATCH
 from sandbox.graph.types import Dim
 
 Reduction = Literal["mean", "sum"]
+_Known = dict[tuple[int, Reduction], SymTensor | None]
 _BATCH = Dim.of(BATCH)
 _NAMES = ("loss", "losses")
 _LINEAR = frozenset({"neg", "mul", "div", "add", "sub"})
@@ -32,7 +33,7 @@ def loss_of(r: Recorder, value: Any, entry: SourceSpan) -> SymTensor:
         raise Refusal("SBX209")
     index = r.kept(value.index)
     if r.types[index].dims == ():
-        undone = _undone(r, index, "mean")
+        undone = _undone(r, index, "mean", {})
         if undone is not None:
             r.note("SBX251", entry)
             return undone
@@ -50,23 +51,29 @@ def _first(value: tuple[Any, ...] | dict[Any, Any] | Instance) -> SymTensor | No
     return next((v for v in value if isinstance(v, SymTensor)), None)
 
 
-def _undone(r: Recorder, index: int, how: Reduction) -> SymTensor | None:
-    """The tensor (batch,) of which the value is the mean or the sum; None if it is neither.
+def _undone(r: Recorder, index: int, how: Reduction, known: _Known) -> SymTensor | None:
+    """The tensor (batch,) of which the value is the mean or the sum; None if it is neither. `known` keeps what was found.
 
     Negation, sums, and products with numbers and tensors without axes commute with both. A sum over k batches by their number of
     items is a mean, and so is one by the sum of weights, or with weights that add up to one: the mean of each item's part, times
     the number of items.
     """
+    if (index, how) not in known:
+        known[index, how] = _found(r, index, how, known)
+    return known[index, how]
+
+
+def _found(r: Recorder, index: int, how: Reduction, known: _Known) -> SymTensor | None:
     node = r.nodes[index]
     if node.op == how:
         return _per_item(r, node.args[0], how) if r.types[index].dims == () else None
     if node.op == "sum" and r.types[index].dims == () and _is_average(r, node.args[0]):
         return r.add("mul", (_value(r, node.args[0]), r.size(_BATCH)))  # type: ignore[no-any-return]
-    if node.op in ("div", "mul") and how == "mean" and (found := _share(r, index)) is not None:
-        return found
+    if node.op in ("div", "mul") and how == "mean" and (share := _share(r, index, known)) is not None:
+        return share
     if node.op not in _LINEAR:
         return None
-    lifted = [None if r.types[a].is_number else _undone(r, a, how) for a in node.args]
+    lifted = [None if r.types[a].is_number else _undone(r, a, how, known) for a in node.args]
     if node.op in ("mul", "div"):  # one factor is reduced; the others are the same for all items
         place = next((i for i, part in enumerate(lifted) if part is not None), None)
         lifted = [part if i == place and (node.op, i) != ("div", 1) else None for i, part in enumerate(lifted)]
@@ -77,17 +84,17 @@ def _undone(r: Recorder, index: int, how: Reduction) -> SymTensor | None:
     return r.add(node.op, kept)  # type: ignore[no-any-return]
 
 
-def _share(r: Recorder, index: int) -> SymTensor | None:
+def _share(r: Recorder, index: int, known: _Known) -> SymTensor | None:
     """The mean that a sum over the batch is if it is divided by its number of items, or by the sum of weights; None for others."""
     node = r.nodes[index]
     if node.op == "mul":
         for number, other in (node.args, node.args[::-1]):
             scale = _per_count(r, number)
-            total = _undone(r, other, "sum") if scale is not None and not r.types[other].is_number else None
+            total = _undone(r, other, "sum", known) if scale is not None and not r.types[other].is_number else None
             if scale is not None and total is not None:
                 return r.add("mul", (total, scale))  # type: ignore[no-any-return]
         return None
-    total = _undone(r, node.args[0], "sum")
+    total = _undone(r, node.args[0], "sum", known)
     if total is None:
         return None
     if batches := _batches(r, node.args[1]):
@@ -122,14 +129,21 @@ def _is_sum_of_weights(r: Recorder, index: int) -> bool:
 
 def _is_average(r: Recorder, index: int) -> bool:
     """Whether a tensor (batch,) is a product with weights that add up to one: a softmax, or w / w.sum()."""
-    node = r.nodes[index]
-    if r.types[index].is_number or r.types[index].dims != (_BATCH,):
-        return False
-    if node.op == "div" and r.nodes[node.args[1]].op in ("sum", "detach"):
-        return _is_sum_of_weights(r, node.args[1]) and _below(r, node.args[1]) == _below(r, node.args[0])
-    if node.op in ("mul", "neg", "detach"):
-        return any(_is_average(r, a) for a in node.args)
-    return node.op == "softmax"
+    seen, waiting = set[int](), [index]
+    while waiting:
+        at = waiting.pop()
+        node = r.nodes[at]
+        if at in seen or r.types[at].is_number or r.types[at].dims != (_BATCH,):
+            continue
+        seen.add(at)
+        if node.op == "softmax":
+            return True
+        if node.op == "div" and _is_sum_of_weights(r, node.args[1]):
+            if _below(r, node.args[1]) == _below(r, node.args[0]):
+                return True
+        elif node.op in ("mul", "neg", "detach"):
+            waiting += node.args
+    return False
 
 
 def _below(r: Recorder, index: int) -> int:

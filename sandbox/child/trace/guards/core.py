@@ -15,7 +15,7 @@ from typing import Any
 from sandbox.child.allowlist import limits
 from sandbox.child.allowlist.layers import Layer, LayerClass
 from sandbox.child.protocol import Refusal
-from sandbox.child.trace.facade import Function, Partial, apply, attribute, invoke, layer_of, named
+from sandbox.child.trace.facade import Function, Partial, PartialClass, apply, attribute, invoke, layer_of, named
 from sandbox.child.trace.guards.arithmetic import arithmetic, compare_sizes, joined
 from sandbox.child.trace.guards.branches import BranchPaths, Condition, compared
 from sandbox.child.trace.guards.builtin_calls import BUILTIN_CALLS, Builtin
@@ -240,8 +240,10 @@ class Guards:
             return self.call(function.entry, function, *args, **kwargs)
         if isinstance(function, Partial):
             return self.call(function.function, *function.args, *args, **{**function.kwargs, **kwargs})
-        if function is Partial:
-            return Partial(args[0], args[1:], kwargs) if args else self._guarded(Partial)
+        if isinstance(function, PartialClass):
+            if not args:
+                raise Refusal("SBX206")
+            return Partial(args[0], args[1:], kwargs)
         if isinstance(function, Method):
             return self.call(function.function, function.owner, *args, **kwargs)
         if type(function) is not FunctionType:
