@@ -42,7 +42,7 @@ CASES: Final[Mapping[str, Sequence[Case]]] = {
         (r"\w*Trainer\b", "Give the method that computes the loss as a function, without the trainer"),
         (
             r"[A-Z]\w*(Loss|Base\w*|Mixin)\b",
-            "Write the base class's methods into this class: it may derive from nn.Module or nothing",
+            "Define the base class once, above this class, or write its methods into this class",
         ),
     ),
     "SBX120": (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import CodeType
@@ -74,9 +75,10 @@ def _unwrap(tree: ast.Module, imports: Imports, notes: list[Violation]) -> tuple
     classes: list[ClassSource] = []
     violations: list[Violation] = []
     body: list[ast.stmt] = []
+    once = _bound_once(tree)
     for statement in tree.body:
         if isinstance(statement, ast.ClassDef):
-            taken = take_apart(statement, imports, notes)
+            taken = take_apart(statement, imports, notes, {c.name: c for c in classes if c.name in once})
             if isinstance(taken, Violation):
                 violations.append(taken)
             else:
@@ -88,7 +90,18 @@ def _unwrap(tree: ast.Module, imports: Imports, notes: list[Violation]) -> tuple
             body.append(statement)
     tree.body = body
     read_attributes(tree, imports.names, classes)
-    return classes, violations
+    parents = {c.parent for c in classes}
+    return [c for c in classes if c.name not in parents], violations
+
+
+def _bound_once(tree: ast.Module) -> set[str]:
+    """The names that are bound in one place of the source only."""
+    found = Counter[str]()
+    for node in ast.walk(tree):
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.arg(arg=name) | ast.Name(name, ast.Store()):
+                found[name] += 1
+    return {name for name, count in found.items() if count == 1}
 
 
 def _parse(source: str) -> ast.Module:

@@ -1,7 +1,8 @@
 """Rewriting of a class around a loss: `class DPOLoss(nn.Module)` with `__init__`, `forward` and helper methods.
 
 The result is plain functions, under names that no source can write (`DPOLoss.forward`), and one assignment that binds them to the
-class's name. Inheritance, metaclasses, other decorators and computations in the class body are not rewritten, and so are refused.
+class's name. A class may derive from an earlier one of the source: it gets its methods and constants. Metaclasses, other bases,
+other decorators and computations in the class body are not rewritten, and so are refused.
 No Python class is ever created. Attributes of objects and classes are read through a guard, so their names never become attributes
 in the byte code.
 """
@@ -27,39 +28,57 @@ _MAGIC = frozenset({INIT, *ENTRIES})
 
 @dataclass(frozen=True, slots=True)
 class ClassSource:
-    """A rewritten class: its name, the location of the name, its methods by name, and the names of all its attributes."""
+    """A rewritten class: its name, the location of the name, and its methods, constants and attributes, with inherited ones.
+
+    `signs` tell how decorated methods are called.
+    """
 
     name: str
     span: SourceSpan
     methods: Mapping[str, ast.FunctionDef]
+    signs: Mapping[str, str]
+    constants: frozenset[str]
     attributes: frozenset[str]
+    parent: str = ""
 
 
 def take_apart(
-    node: ast.ClassDef, imports: Imports, notes: list[Violation]
+    node: ast.ClassDef, imports: Imports, notes: list[Violation], earlier: Mapping[str, ClassSource]
 ) -> tuple[ClassSource, list[ast.stmt]] | Violation:
-    """The class and the statements that replace it, or the violation for which it is refused."""
+    """The class and the statements that replace it, or the violation for which it is refused. It may derive from `earlier` ones."""
     signs = simplify(node, imports)
-    refused = _refused(node, imports.names, signs)
+    parent = earlier.get(node.bases[0].id) if len(node.bases) == 1 and isinstance(node.bases[0], ast.Name) else None
+    refused = _refused(node, imports.names, signs, parent)
     if refused is not None:
         return Violation("SBX117", first_line(refused))
-    methods = {m.name: m for m in node.body if isinstance(m, ast.FunctionDef)}
+    own = {m.name: m for m in node.body if isinstance(m, ast.FunctionDef)}
     constants = {
         _target(s): s.value for s in node.body if isinstance(s, ast.Assign | ast.AnnAssign) and s.value is not None
     }
     span = name_span(node)
-    attributes = frozenset(constants.keys() | _assigned(methods.get(INIT)) | methods.keys() - {INIT, "__call__"})
+    attributes = frozenset(constants.keys() | _assigned(own.get(INIT)) | own.keys() - {INIT, "__call__"})
+    for name, method in own.items():
+        _Method(imports.names, notes, name == INIT, parent).visit(method)
+        method.name = f"{node.name}.{name}"
+    methods = dict(own)
+    if parent is not None:  # what the class defines itself hides what it inherits, be it a method or a constant
+        methods = {name: m for name, m in parent.methods.items() if name not in own.keys() | constants.keys()} | own
+        for name in sorted(parent.constants - own.keys() - constants.keys()):
+            constants[name] = guard("_self_", [_name(parent.name, node), constant(name, node)], node)
+        signs = {name: sign for name, sign in parent.signs.items() if name not in own} | signs
+        attributes |= parent.attributes
     parts: list[ast.expr] = []
     for name, method in methods.items():
-        _Method(imports.names, notes, name == INIT).visit(method)
-        method.name = f"{node.name}.{name}"
         parts += [constant(signs.get(name, ".") + name, node), _name(method.name, node)]
     for name, value in constants.items():
         parts += [constant(f"={name}", node), value]
     made = guard("_class_", parts, node)
     binding = ast.copy_location(ast.Assign([_name(node.name, node, ast.Store())], made), node)
     notes.append(Violation("SBX250", span))
-    return ClassSource(node.name, span, methods, attributes), [*methods.values(), binding]
+    made_of = ClassSource(
+        node.name, span, methods, signs, frozenset(constants), attributes, parent.name if parent is not None else ""
+    )
+    return made_of, [*own.values(), binding]
 
 
 def read_attributes(tree: ast.Module, names: Mapping[str, str], classes: Sequence[ClassSource]) -> None:
@@ -86,13 +105,15 @@ class _Reading(ast.NodeTransformer):
         return guard("_self_", [node.value, constant(node.attr, node)], node) if is_own else node
 
 
-def _refused(node: ast.ClassDef, names: Mapping[str, str], signs: Mapping[str, str]) -> ast.AST | None:
+def _refused(
+    node: ast.ClassDef, names: Mapping[str, str], signs: Mapping[str, str], parent: ClassSource | None
+) -> ast.AST | None:
     """The first part of a class that cannot be rewritten, or None."""
     if node.decorator_list:
         return node.decorator_list[0]
     if node.keywords or getattr(node, "type_params", None) or len(node.bases) > 1:
         return node
-    for base in node.bases:
+    for base in node.bases if parent is None else ():
         if full_name(base, names) != "torch.nn.Module" and not (isinstance(base, ast.Name) and base.id == "object"):
             return base
     methods = [part.name for part in node.body if isinstance(part, ast.FunctionDef)]
@@ -160,9 +181,26 @@ class _Method(Unwrapper):
 
     _in_module = False
 
-    def __init__(self, names: Mapping[str, str], notes: list[Violation], is_init: bool) -> None:
+    def __init__(
+        self, names: Mapping[str, str], notes: list[Violation], is_init: bool, parent: ClassSource | None
+    ) -> None:
         super().__init__(names, notes)
         self._is_init = is_init
+        self._inherited = (
+            {name: m for name, m in parent.methods.items() if name not in parent.signs} if parent is not None else {}
+        )
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """`super().method(...)` calls the inherited method."""
+        self.generic_visit(node)
+        match node.func:
+            case ast.Attribute(ast.Call(ast.Name("super"), given, []), name) if name in self._inherited and _is_own(
+                given
+            ):
+                me = ast.copy_location(ast.Name("self", ast.Load()), node)
+                node.args.insert(0, me)
+                node.func = _name(self._inherited[name].name, node.func)
+        return node
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
         return self._setting(node)
@@ -178,7 +216,7 @@ class _Method(Unwrapper):
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
         """Drop `super().__init__()`, which has no effect on the loss."""
-        if self._is_init and _is_super_init(node.value):
+        if self._is_init and INIT not in self._inherited and _is_super_init(node.value):
             return ast.copy_location(ast.Pass(), node)
         return self.generic_visit(node)
 
@@ -190,8 +228,13 @@ def _is_super_init(call: ast.expr) -> bool:
             args=[],
             keywords=[],
         ):
-            return not given or (len(given) == 2 and isinstance(given[0], ast.Name) and is_self(given[1]))
+            return _is_own(given)
     return False
+
+
+def _is_own(given: Sequence[ast.expr]) -> bool:
+    """Whether these are the arguments of `super()` or `super(Loss, self)`."""
+    return not given or (len(given) == 2 and isinstance(given[0], ast.Name) and is_self(given[1]))
 
 
 def _set(name: str, value: ast.expr, at: ast.stmt) -> ast.Expr:

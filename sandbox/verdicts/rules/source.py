@@ -151,9 +151,9 @@ SOURCE_RULES = (
     refuse(
         "SBX117",
         "class",
-        "A class around a loss is accepted if it is at the top level, derives from nn.Module or nothing, and contains only "
-        "methods with `self` as first parameter, static methods, constants, annotations and docstrings. The special "
-        "methods that it may have are __init__ and __call__.",
+        "A class around a loss is accepted if it is at the top level, derives from nn.Module, from an earlier class of the source "
+        "or from nothing, and contains only methods, properties, constants, annotations and docstrings. Dataclasses and named "
+        "tuples with constant defaults are accepted too. The special methods that a class may have are __init__ and __call__.",
         "Give the function alone, or a plain class with __init__ and forward.",
         "class Loss(dict):\n    pass\n" + GOOD,
         message="{text}: this class, or this part of it, is not accepted",
