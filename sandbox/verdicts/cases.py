@@ -80,6 +80,14 @@ CASES: Final[Mapping[str, Sequence[Case]]] = {
     "SBX129": (
         (r".*\.(is_cuda|get_device)\b", "Remove it: devices have no effect on a loss. `device=x.device` is accepted"),
         (r"self\.training\b", "Remove it: a loss is only computed in training"),
+        (
+            r"self\.(\w*type|kind|mode|variant|reduction|f_divergence\w*)\b",
+            "Set it in __init__ of a class around the method, or use a name of your own. Write: `loss_type = 'sigmoid'`",
+        ),
+        (
+            r"self\.(\w+_free|ipo|use_\w+|is_\w+)\b",
+            "Set it in __init__ of a class around the method, or use a name of your own. Write: `reference_free = False`",
+        ),
     ),
     "SBX130": (
         (r"torch\.device\b", "Remove it: devices have no effect on a loss. Write: `y = torch.zeros_like(rho)`"),

@@ -33,6 +33,46 @@ def test_a_frequent_case_has_its_own_remedy(code: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("if self.loss_type == 'sigmoid':\n        pass", "`loss_type = 'sigmoid'`"),
+        ("if self.reference_free:\n        pass", "`reference_free = False`"),
+        ("y = x.get_device()", "devices have no effect"),
+        ("y = torch.tensor(0.5, device=torch.device('cpu'))", "devices have no effect"),
+        ("y = torch.sigmoid(x).data", "Use .detach()"),
+        ("y = x.mean().item()", "Keep the tensor"),
+        ("y = torch.empty_like(x)\n    y.fill_(0.5)", "torch.full_like"),
+        ("with torch.inference_mode():\n        y = x * 1.0", "torch.no_grad()"),
+        ("y = nn.Parameter(torch.tensor(0.5))", "no weights that are trained"),
+        ("y = torch.tensor([1, 2], dtype=torch.int32)", "int64 and bool"),
+        ("x[0] = 0.0\n    x[:, 0] = 1.0", "torch.stack"),
+    ],
+)  # fmt: skip
+def test_a_frequent_way_of_writing_is_told_what_to_write(line: str, words: str) -> None:
+    source = candidate(line, "return -F.logsigmoid(beta * x)").replace(
+        "(policy_chosen_logps,", "(self, policy_chosen_logps,", 1
+    )
+    if "self." not in line:
+        source = candidate(line, "return -F.logsigmoid(beta * x)")
+    assert any(words in f.remedy for f in vet(source, numeric=False).refusals)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("from trl import DPOTrainer\n", "without the trainer"),
+        ("from abc import ABC\n", "derives from nn.Module"),
+        ("from enum import Enum\n", "a class of constants"),
+        ("if __name__ == '__main__':\n    loss()\n", "Remove the block"),
+        ("from typing import cast\nk = cast(float, 0.5)\n", "for annotations only"),
+    ],
+)
+def test_a_frequent_line_outside_of_the_loss_is_told_what_to_write(source: str, words: str) -> None:
+    found = vet(candidate("return -F.logsigmoid(beta * x)", before=source), numeric=False).refusals
+    assert any(words in f.remedy for f in found), found
+
+
+@pytest.mark.parametrize(
     ("written", "meant"), [("reference_rejeced_logps", "reference_rejected_logps"), ("margn", "margin")]
 )
 def test_a_misspelt_name_is_told_what_was_meant(written: str, meant: str) -> None:
