@@ -14,47 +14,141 @@ _QUANTILE: Final = (
     "The batch size is not known. For a part of the batch compare with a quantile. Write: "
     "`keep = (losses.detach() >= torch.quantile(losses.detach(), 0.8)).float()`"
 )
+_INFERENCE: Final = (
+    "Use torch.no_grad() or .detach(): values made in inference mode may not be part of a loss. Write: "
+    "`weight = torch.sigmoid(rho).detach()`"
+)
 CASES: Final[Mapping[str, Sequence[Case]]] = {
     "SBX105": ((r"[\u03b2\u0392]", "Write `beta`"),),
+    "SBX112": (
+        (r"if __name__\b", "Remove the block: a loss is only called, and everything in a source is checked"),
+        (r"if (typing\.)?TYPE_CHECKING\b", "Remove the block; names for annotations may be imported from typing"),
+    ),
     "SBX113": (
         (r".*:=", "Assign in a statement of its own, and use the name afterwards. Write: `y = rho.clamp(min=-30.0)`"),
         (r"match\b", "Use if and elif on constants. Write: `if kind == 1:`"),
         (r"\{", "Use a tuple instead of a set. Write: `if kind in (1, 2):`"),
-        (r"\*", "Write the items one by one, or keep the tuple in one name and use its items by number"),
     ),
-    "SBX117": ((r"@?classmethod\b", "Replace the class method by a function, or by __init__"),),
+    "SBX116": (
+        (
+            r".*inference_mode",
+            _INFERENCE,
+        ),
+        (r".*autocast", "Remove it: losses are computed in float32. Only `enabled=False` is accepted"),
+    ),
+    "SBX117": (
+        (r"(ABC|abc\.ABC)\b", "Derive the class from nn.Module, or from nothing"),
+        (r"(enum\.)?(Str|Int)?(Enum|Flag)\b", "Use a class of constants without a base. Write: `kind = 'sigmoid'`"),
+        (r"\w*Trainer\b", "Give the method that computes the loss as a function, without the trainer"),
+        (
+            r"[A-Z]\w*(Loss|Base\w*|Mixin)\b",
+            "Define the base class once, above this class, or write its methods into this class",
+        ),
+    ),
     "SBX120": (
-        (r"@?property\b", "Replace the property by an attribute that __init__ sets. Write: `self.scale = 0.5`"),
-        (r"@?classmethod\b", "Replace the class method by a function, or by __init__"),
+        (
+            r".*inference_mode",
+            _INFERENCE,
+        ),
+        (r"(staticmethod|classmethod|property)\b", "Remove it, and write a function outside of the class"),
     ),
     "SBX123": (
         (
-            r"(functools|partial|reduce|cache|lru_cache)\b",
-            "Remove the import, and use a lambda or a helper function. Write: `scaled = lambda z: 0.5 * z`",
+            r"(reduce|cache|lru_cache|wraps|cached_property)\b",
+            "Remove the import, and use a loop or a helper. Of functools there is partial. Write: `scaled = lambda z: 0.5 * z`",
         ),
         (
-            r"(dataclass|dataclasses|field|enum|Enum|NamedTuple)\b",
-            "Remove the import, and use constants or parameters with constant defaults",
+            r"(field|asdict|replace|enum|Enum|StrEnum|IntEnum|namedtuple)\b",
+            "Remove the import. A dataclass or NamedTuple with constant defaults is accepted, and so is a class of constants",
+        ),
+        (r"(ABC|abc|abstractmethod)\b", "Remove the import: a class derives from nn.Module, or from nothing"),
+        (
+            r"(trl|transformers|\w*Trainer|accelerate|deepspeed|peft|datasets|PreTrained\w*)\b",
+            "Remove the import, and give the function or method that computes the loss alone, without the trainer",
         ),
         (r"(warnings|logging|sys|os)\b", "Remove the import, and what it is used for: a loss only computes"),
     ),
+    "SBX126": (
+        (
+            r"(cast|TypeVar|NewType|ParamSpec|Annotated|Literal)\b",
+            "Names of typing are for annotations only: remove the call. Write: `y = rho.clamp(min=-30.0)`",
+        ),
+    ),
     "SBX127": (
         (r"(getattr|hasattr|setattr)\b", "Use a parameter with a constant default, or the attribute by its name"),
+    ),
+    "SBX129": (
+        (r".*\.(is_cuda|get_device)\b", "Remove it: devices have no effect on a loss. `device=x.device` is accepted"),
+        (r"self\.training\b", "Remove it: a loss is only computed in training"),
+        (
+            r"self\.(\w*type|kind|mode|variant|reduction|f_divergence\w*)\b",
+            "Set it in __init__ of a class around the method, or use a name of your own. Write: `loss_type = 'sigmoid'`",
+        ),
+        (
+            r"self\.(\w+_free|ipo|use_\w+|is_\w+)\b",
+            "Set it in __init__ of a class around the method, or use a name of your own. Write: `reference_free = False`",
+        ),
+    ),
+    "SBX130": (
+        (r"torch\.device\b", "Remove it: devices have no effect on a loss. Write: `y = torch.zeros_like(rho)`"),
+        (
+            r".*\bParameter\b",
+            "A loss has no weights that are trained. Use a constant, or a parameter with a default. Write: `tau = 0.5`",
+        ),
+        (r".*\bSequential\b", "Call the layers one after the other. Write: `y = torch.tanh(F.softplus(rho))`"),
+        (r"torch\.u?int(8|16|32)?\b", "There are int64 and bool. Write: `mask = (rho < 0).float()`"),
     ),
     "SBX131": (
         (r".*\bempty", "Its values are undefined: use zeros, or torch.where. Write: `out = torch.zeros_like(rho)`"),
     ),
     "SBX132": (
+        (
+            r".*\bfill_\b",
+            "Use torch.full_like, or masked_fill without the underscore. Write: `y = torch.full_like(rho, 0.5)`",
+        ),
         (r".*\brequires_grad_\b", "Remove the call: the policy's arguments have a gradient, the reference's have none"),
     ),
-    "SBX133": ((r"(int|round)\(", _QUANTILE),),
+    "SBX133": (
+        (r"(int|round)\(", _QUANTILE),
+        (r".*\.data\b", "Use .detach(), which does the same. Write: `weight = torch.sigmoid(rho).detach()`"),
+        (
+            r".*\.(cpu|item|tolist|numpy)\b",
+            "Keep the tensor, also among further results, and detach it to stop the gradient. Write: `y = rho.mean().detach()`",
+        ),
+    ),
+    "SBX134": (
+        (r".*\.requires_grad\b", "Remove it, and use .detach(). Write: `weight = torch.sigmoid(rho).detach()`"),
+        (
+            r".*\[.*[:,].*\]",
+            "Build the tensor of its columns. Write: `y = torch.stack([rho, torch.zeros_like(rho)], dim=1)`",
+        ),
+    ),
     "SBX201": (
         (r"max\(", "Use torch.maximum for tensors. Write: `y = torch.maximum(a, b)`"),
         (r"min\(", "Use torch.minimum for tensors. Write: `y = torch.minimum(a, b)`"),
     ),
+    "SBX206": (
+        (r".*quantile\(", "q is a number, or a tensor of constants. Write: `low = torch.quantile(x.detach(), 0.25)`"),
+    ),
     "SBX207": (
-        (r".*quantile\(", "Call it once for each q. Write: `low = torch.quantile(x.detach(), 0.25)`"),
+        (
+            r"(np|numpy)\.",
+            "numpy computes on numbers only here: use torch for tensors. Write: `y = torch.exp(-rho.abs())`",
+        ),
+        (r".*quantile\(", "q must be a constant. Write: `low = torch.quantile(x.detach(), 0.25)`"),
         (r".*(topk|kthvalue)\(", _QUANTILE),
+    ),
+    "SBX235": (
+        (
+            r".*\]\s*=",
+            "Use torch.where, or make a tensor of your own first. Write: `y = torch.where(rho > 5.0, 0.0, losses)`",
+        ),
+    ),
+    "SBX231": (
+        (
+            r".*\.(int|short|byte|char)\(|.*torch\.u?int(8|16|32)?\b",
+            "Write .float() for a mask, and .long() for whole numbers. Write: `mask = (rho < 0).float()`",
+        ),
     ),
 }
 """Cases by rule; the first that fits counts."""

@@ -82,6 +82,9 @@ OTHER_FLOATS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Dtypes that may occur in x.to(...) only, as the last step of the loss, where the conversion is dropped."""
 
+SMALL_INTS: Final = frozenset({"torch.int32", "torch.int", "torch.int16", "torch.short"})
+"""Dtypes that may occur in x.to(...) only, where x is a mask."""
+
 TYPES: Final = frozenset({"torch.Tensor", "torch.FloatTensor", "torch.LongTensor", "torch.BoolTensor"})
 """Classes that annotations and isinstance may name."""
 
@@ -95,7 +98,30 @@ CALLS: Final[tuple[Call, ...]] = tuple(
     Call(path, spelling.by, spelling.parameters, number)
     for number, (path, spelling) in enumerate((p, s) for s in SPELLINGS for p in s.paths)
 )
-BY_PATH: Final[Mapping[str, Call]] = MappingProxyType({c.path: c for c in CALLS})
+NUMPY: Final = (
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "sqrt",
+    "tanh",
+    "sinh",
+    "cosh",
+    "sin",
+    "cos",
+    "floor",
+    "ceil",
+)
+"""Functions of numpy that are those of math here: they accept numbers only."""
+
+_OWN: Final = {c.path: c for c in CALLS}
+BY_PATH: Final[Mapping[str, Call]] = MappingProxyType(
+    {**_OWN, **{f"numpy.{name}": _OWN[f"math.{name}"] for name in NUMPY if f"math.{name}" in _OWN}}
+)
 """Every exposed call by its full name; methods are under `Tensor.`."""
+
+PARTIAL: Final = "functools.partial"
 
 METHODS: Final = frozenset(c.path.removeprefix("Tensor.") for c in CALLS if c.path.startswith("Tensor."))

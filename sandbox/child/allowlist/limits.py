@@ -38,7 +38,8 @@ SYNTAX: Final[frozenset[type[ast.AST]]] = frozenset(
         ast.For, ast.If, ast.Expr, ast.Pass, ast.Break, ast.Continue, ast.Assert, ast.Import, ast.ImportFrom, ast.alias,
         ast.Lambda, ast.IfExp, ast.BoolOp, ast.And, ast.Or, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Call, ast.keyword,
         ast.Attribute, ast.Subscript, ast.Slice, ast.Name, ast.Load, ast.Store, ast.Constant, ast.Tuple, ast.List,
-        ast.Dict, ast.ListComp, ast.DictComp, ast.GeneratorExp, ast.comprehension,
+        ast.Dict, ast.Set, ast.Starred, ast.NamedExpr, ast.JoinedStr,
+        ast.ListComp, ast.DictComp, ast.GeneratorExp, ast.comprehension,
         ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.MatMult, ast.BitAnd, ast.BitOr,
         ast.BitXor, ast.UAdd, ast.USub, ast.Not, ast.Invert,
         ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Is, ast.IsNot, ast.In, ast.NotIn,
@@ -54,8 +55,7 @@ REFUSED_SYNTAX: Final[Mapping[str, str]] = MappingProxyType(
         "ClassDef": "SBX117",
         "Global": "SBX118", "Nonlocal": "SBX118",
         "Yield": "SBX119", "YieldFrom": "SBX119", "Await": "SBX119", "AsyncFunctionDef": "SBX119", "AsyncFor": "SBX119",
-        "Starred": "SBX121",
-        "JoinedStr": "SBX122", "FormattedValue": "SBX122", "TemplateStr": "SBX122", "Interpolation": "SBX122",
+        "FormattedValue": "SBX122", "TemplateStr": "SBX122", "Interpolation": "SBX122",
         "Delete": "SBX138",
     }
 )  # fmt: skip
@@ -77,11 +77,22 @@ PRELUDE: Final[Mapping[str, str]] = MappingProxyType(
 """Names that are in scope without an import."""
 
 MODULES: Final = frozenset(
-    {"torch", "torch.nn", "torch.nn.functional", "torch.special", "torch.linalg", "math", "numpy"}
+    {
+        "torch",
+        "torch.nn",
+        "torch.nn.functional",
+        "torch.special",
+        "torch.linalg",
+        "math",
+        "numpy",
+        "dataclasses",
+        "functools",
+    }
 )
-"""Modules that an import may name. An import binds the name to a facade; no module is loaded. numpy has constants only."""
+"""Modules that an import may name. An import binds the name to a facade; no module is loaded. numpy has constants
+and functions of numbers only, functools has partial, and dataclasses the decorator."""
 
-FORMS: Final = frozenset({"torch.nn.Module", "torch.no_grad", "torch.enable_grad"})
+FORMS: Final = frozenset({"torch.nn.Module", "torch.no_grad", "torch.enable_grad", "dataclasses.dataclass"})
 """Further names that an import may have, because `static.unwrapping` and `static.classes` rewrite their usual
 forms. Any other use is refused."""
 
@@ -95,7 +106,7 @@ REFUSED_NAMES: Final[Mapping[str, str]] = MappingProxyType({"print": "SBX128", "
 
 TENSOR_PROPERTIES: Final = frozenset({"shape", "dtype", "device", "ndim", "T", "mT"})
 PAIR_ATTRIBUTES: Final = frozenset({"values", "indices"})
-CONTAINER_METHODS: Final = frozenset({"append", "extend", "items", "keys", "values", "get"})
+CONTAINER_METHODS: Final = frozenset({"append", "extend", "items", "keys", "values", "get", "update"})
 FINFO_ATTRIBUTES: Final[Mapping[str, float]] = MappingProxyType(
     {
         "eps": 1.1920928955078125e-07,

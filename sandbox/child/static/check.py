@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import CodeType
 
 from sandbox.child.allowlist import limits
 from sandbox.child.protocol import Refusal, SourceSpan, Violation
-from sandbox.child.static.classes import ClassSource, take_apart
+from sandbox.child.static.classes import ClassSource, read_attributes, take_apart
 from sandbox.child.static.description import without_description
 from sandbox.child.static.entry import Entry, find_entry
-from sandbox.child.static.imports import resolve, without_aliases
+from sandbox.child.static.imports import Imports, resolve, without_aliases
 from sandbox.child.static.restricted import compile_checked
 from sandbox.child.static.source_text import check_letters, check_text, split_lines
 from sandbox.child.static.unwrapping import Unwrapper, is_wrapped
@@ -50,7 +51,7 @@ def check(source: str, contract: Contract, arguments: Sequence[str] = ()) -> Che
         check_letters(source, nodes)
         imports = without_aliases(tree, resolve(nodes))
         if is_wrapped(nodes):
-            classes, refused_classes = _unwrap(tree, imports.names, notes)
+            classes, refused_classes = _unwrap(tree, imports, notes)
         nodes = _nodes(tree)
     except Refusal as refusal:
         return [refusal.violation]
@@ -69,16 +70,15 @@ def check(source: str, contract: Contract, arguments: Sequence[str] = ()) -> Che
     return Checked(code, entry, tuple(notes + found))
 
 
-def _unwrap(
-    tree: ast.Module, names: Mapping[str, str], notes: list[Violation]
-) -> tuple[list[ClassSource], list[Violation]]:
+def _unwrap(tree: ast.Module, imports: Imports, notes: list[Violation]) -> tuple[list[ClassSource], list[Violation]]:
     """Rewrite the wrapping of the loss, in place. Returns the classes, and a violation for each class that is refused."""
     classes: list[ClassSource] = []
     violations: list[Violation] = []
     body: list[ast.stmt] = []
+    once = _bound_once(tree)
     for statement in tree.body:
         if isinstance(statement, ast.ClassDef):
-            taken = take_apart(statement, names, notes)
+            taken = take_apart(statement, imports, notes, {c.name: c for c in classes if c.name in once})
             if isinstance(taken, Violation):
                 violations.append(taken)
             else:
@@ -86,10 +86,22 @@ def _unwrap(
                 body += taken[1]
         else:
             if isinstance(statement, ast.FunctionDef):
-                Unwrapper(names, notes).visit(statement)
+                Unwrapper(imports.names, notes).visit(statement)
             body.append(statement)
     tree.body = body
-    return classes, violations
+    read_attributes(tree, imports.names, classes)
+    parents = {c.parent for c in classes}
+    return [c for c in classes if c.name not in parents], violations
+
+
+def _bound_once(tree: ast.Module) -> set[str]:
+    """The names that are bound in one place of the source only."""
+    found = Counter[str]()
+    for node in ast.walk(tree):
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.arg(arg=name) | ast.Name(name, ast.Store()):
+                found[name] += 1
+    return {name for name, count in found.items() if count == 1}
 
 
 def _parse(source: str) -> ast.Module:

@@ -4,27 +4,140 @@ self.beta, self.eps = beta, eps       two assignments
 self.beta = self.scale = beta         two assignments
 self.register_buffer("w", value)      self.w = value
 @staticmethod                         a method that does not use `self`
+@classmethod, @property               a method that gets the class, and one that is called where it is read
+@dataclass, NamedTuple                `__init__` with the fields as parameters
 __constants__, extra_repr, __repr__   left out: torch uses them to print a module or to compile it
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Mapping
 
-from sandbox.child.static.syntax import is_self
+from sandbox.child.static.imports import Imports, full_name
+from sandbox.child.static.syntax import is_constant, is_self
 
 _FOR_PRINTING = frozenset({"extra_repr", "__repr__", "__str__"})
+_ABOUT_DATACLASSES = frozenset({"frozen", "slots", "kw_only", "eq", "repr", "order", "unsafe_hash"})
+KINDS = {"staticmethod": "@", "classmethod": "%", "property": "&"}
+"""Decorators of methods, with the sign that tells the tracer how the method is called."""
 
 
-def simplify(node: ast.ClassDef) -> None:
-    """Replace the forms above, in place. Other forms stay as they are."""
-    node.body = [part for part in node.body if not _is_left_out(part)] or [ast.copy_location(ast.Pass(), node)]
+def simplify(node: ast.ClassDef, imports: Imports) -> dict[str, str]:
+    """Replace the forms above, in place. Other forms stay as they are. Returns the signs of decorated methods by name."""
+    node.body = [part for part in node.body if not _is_left_out(part)]
+    _without_fields(node, imports)
+    node.body = node.body or [ast.copy_location(ast.Pass(), node)]
+    signs = {}
     for part in node.body:
         if isinstance(part, ast.FunctionDef):
-            _with_self(part)
+            kind = _decorator(part)
+            if kind and not part.args.posonlyargs and not part.name.startswith("__"):
+                signs[part.name] = KINDS[kind]
+                _with_self(part, kind)
             if part.name == "__init__":
                 part.body = list(_plain(part.body))
+    return signs
+
+
+def _without_fields(node: ast.ClassDef, imports: Imports) -> None:
+    """Write the `__init__` of a dataclass or NamedTuple, in place; its fields with defaults stay as constants of the class."""
+    is_dataclass = (
+        len(node.decorator_list) == 1 and not node.bases and _makes_dataclass(node.decorator_list[0], imports)
+    )
+    is_tuple = not node.decorator_list and len(node.bases) == 1 and _is_named_tuple(node.bases[0], imports)
+    own = {part.name for part in node.body if isinstance(part, ast.FunctionDef)}
+    if not (is_dataclass or is_tuple) or own & {"__init__", "__new__", "__post_init__"}:
+        return
+    fields = [part for part in node.body if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)]
+    names = [part.target.id for part in fields if isinstance(part.target, ast.Name)]
+    given = [part.value is not None for part in fields]
+    if given != sorted(given) or any("ClassVar" in ast.dump(part.annotation) for part in fields):
+        return
+    node.decorator_list, node.bases = [], []
+    sets: list[ast.stmt] = []
+    for name, part in zip(names, fields, strict=True):
+        me = ast.copy_location(ast.Name("self", ast.Load()), part)
+        value = ast.copy_location(ast.Name(name, ast.Load()), part)
+        sets.append(_assign(ast.Attribute(me, name, ast.Store()), value, part))
+    parameters = [
+        ast.copy_location(ast.arg(name), part) for name, part in zip(["self", *names], [node, *fields], strict=True)
+    ]
+    defaults = [copy.deepcopy(part.value) for part in fields if part.value is not None]
+    arguments = ast.arguments(posonlyargs=[], args=parameters, kwonlyargs=[], kw_defaults=[], defaults=defaults)
+    node.body.append(function("__init__", arguments, sets, node))
+    node.body = [part for part in node.body if part not in fields or part.value is not None]
+
+
+def with_constants(node: ast.ClassDef) -> ast.AST | None:
+    """Replace names of earlier constants of a class in later constants and defaults, in place: outside they mean something else.
+
+    Returns a part in which another name of the class occurs.
+    """
+    names = {_bound(part) for part in node.body}
+    known: dict[str, ast.expr] = {}
+    for part in node.body:
+        if isinstance(part, ast.FunctionDef):
+            a = part.args
+            a.defaults = [_Filled(known).visit(value) for value in a.defaults]
+            a.kw_defaults = [value and _Filled(known).visit(value) for value in a.kw_defaults]
+            values = [*a.defaults, *a.kw_defaults]
+        elif isinstance(part, ast.Assign | ast.AnnAssign) and part.value is not None:
+            part.value = _Filled(known).visit(part.value)
+            values = [part.value]
+        else:
+            continue
+        if any(
+            isinstance(n, ast.Name) and n.id in names for value in values if value is not None for n in ast.walk(value)
+        ):
+            return part
+        if isinstance(part, ast.Assign | ast.AnnAssign) and part.value is not None and is_constant(part.value):
+            known[_bound(part)] = part.value
+        else:
+            known.pop(_bound(part), None)
+    return None
+
+
+class _Filled(ast.NodeTransformer):
+    def __init__(self, known: Mapping[str, ast.expr]) -> None:
+        self._known = known
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        """The constant that the name stands for."""
+        return copy.deepcopy(self._known.get(node.id, node))
+
+
+def _bound(part: ast.stmt) -> str:
+    """The name that a part of a class's body binds; "" if it is none."""
+    target = (
+        part.target if isinstance(part, ast.AnnAssign) else part.targets[0] if isinstance(part, ast.Assign) else part
+    )
+    return target.id if isinstance(target, ast.Name) else part.name if isinstance(part, ast.FunctionDef) else ""
+
+
+def _makes_dataclass(decorator: ast.expr, imports: Imports) -> bool:
+    match decorator:
+        case ast.Call(func, [], options):
+            fine = all(o.arg in _ABOUT_DATACLASSES and isinstance(o.value, ast.Constant) for o in options)
+            return fine and full_name(func, imports.names) == "dataclasses.dataclass"
+    return full_name(decorator, imports.names) == "dataclasses.dataclass"
+
+
+def _is_named_tuple(base: ast.expr, imports: Imports) -> bool:
+    if isinstance(base, ast.Attribute):
+        return base.attr == "NamedTuple" and isinstance(base.value, ast.Name) and base.value.id in imports.annotations
+    return isinstance(base, ast.Name) and base.id == "NamedTuple" and base.id in imports.annotations
+
+
+def function(name: str, arguments: ast.arguments, body: list[ast.stmt], at: ast.AST) -> ast.FunctionDef:
+    """A function definition, with the location of `at`."""
+    made = ast.FunctionDef(
+        name=name, args=arguments, body=body or [ast.copy_location(ast.Pass(), at)], decorator_list=[], returns=None
+    )
+    if "type_params" in ast.FunctionDef._fields:
+        made.type_params = []  # type: ignore[attr-defined]
+    return ast.copy_location(made, at)
 
 
 def _is_left_out(part: ast.stmt) -> bool:
@@ -36,13 +149,26 @@ def _is_left_out(part: ast.stmt) -> bool:
     )
 
 
-def _with_self(method: ast.FunctionDef) -> None:
-    """Give a static method the parameter `self`, since methods are called with it."""
+def _decorator(method: ast.FunctionDef) -> str:
+    """The one decorator of a method, if it is one of KINDS and fits the method's parameters; else ""."""
     match method.decorator_list:
-        case [ast.Name("staticmethod")] if not method.args.posonlyargs and "self" not in _names(method):
-            me = ast.copy_location(ast.arg("self"), method.args.args[0] if method.args.args else method)
-            method.args.args.insert(0, me)
-            method.decorator_list = []
+        case [ast.Name(kind)] if kind in KINDS:
+            names = [p.arg for p in method.args.args]
+            fits = {
+                "staticmethod": "self" not in _names(method),
+                "classmethod": names[:1] not in ([], ["self"]) and len(method.args.defaults) != len(names),
+                "property": names == ["self"],
+            }
+            return kind if fits[kind] else ""
+    return ""
+
+
+def _with_self(method: ast.FunctionDef, kind: str) -> None:
+    """Drop the decorator, and give a static method the parameter `self`, since methods are called with it."""
+    if kind == "staticmethod":
+        me = ast.copy_location(ast.arg("self"), method.args.args[0] if method.args.args else method)
+        method.args.args.insert(0, me)
+    method.decorator_list = []
 
 
 def _names(method: ast.FunctionDef) -> set[str]:

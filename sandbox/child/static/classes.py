@@ -1,20 +1,23 @@
 """Rewriting of a class around a loss: `class DPOLoss(nn.Module)` with `__init__`, `forward` and helper methods.
 
 The result is plain functions, under names that no source can write (`DPOLoss.forward`), and one assignment that binds them to the
-class's name. Inheritance, metaclasses, decorators, descriptors and computations in the class body are not rewritten, and so are
-refused. No Python class is ever created.
+class's name. A class may derive from an earlier one of the source: it gets its methods and constants. Metaclasses, other bases,
+other decorators and computations in the class body are not rewritten, and so are refused.
+No Python class is ever created. Attributes of objects and classes are read through a guard, so their names never become attributes
+in the byte code.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sandbox.child.allowlist import limits
 from sandbox.child.protocol import SourceSpan, Violation
-from sandbox.child.static.class_forms import simplify
-from sandbox.child.static.imports import full_name
-from sandbox.child.static.syntax import first_line, is_constant, is_docstring, is_self, name_span
+from sandbox.child.static.class_forms import KINDS, simplify, with_constants
+from sandbox.child.static.imports import Imports, full_name
+from sandbox.child.static.syntax import first_line, is_default, is_docstring, is_guarded_name, is_self, name_span
 from sandbox.child.static.unwrapping import Unwrapper, constant, guard, statement
 
 INIT = "__init__"
@@ -25,54 +28,102 @@ _MAGIC = frozenset({INIT, *ENTRIES})
 
 @dataclass(frozen=True, slots=True)
 class ClassSource:
-    """A rewritten class: its name, the location of the name, and its methods by name."""
+    """A rewritten class: its name, the location of the name, and its methods, constants and attributes, with inherited ones.
+
+    `signs` tell how decorated methods are called.
+    """
 
     name: str
     span: SourceSpan
     methods: Mapping[str, ast.FunctionDef]
+    signs: Mapping[str, str]
+    constants: frozenset[str]
+    attributes: frozenset[str]
+    parent: str = ""
 
 
 def take_apart(
-    node: ast.ClassDef, names: Mapping[str, str], notes: list[Violation]
+    node: ast.ClassDef, imports: Imports, notes: list[Violation], earlier: Mapping[str, ClassSource]
 ) -> tuple[ClassSource, list[ast.stmt]] | Violation:
-    """The class and the statements that replace it, or the violation for which it is refused."""
-    simplify(node)
-    refused = _refused(node, names)
+    """The class and the statements that replace it, or the violation for which it is refused. It may derive from `earlier` ones."""
+    signs = simplify(node, imports)
+    parent = earlier.get(node.bases[0].id) if len(node.bases) == 1 and isinstance(node.bases[0], ast.Name) else None
+    refused = _refused(node, imports.names, signs, parent)
     if refused is not None:
         return Violation("SBX117", first_line(refused))
-    methods = {m.name: m for m in node.body if isinstance(m, ast.FunctionDef)}
-    constants = [s for s in node.body if isinstance(s, ast.Assign | ast.AnnAssign) and s.value is not None]
+    own = {m.name: m for m in node.body if isinstance(m, ast.FunctionDef)}
+    constants = {
+        _target(s): s.value for s in node.body if isinstance(s, ast.Assign | ast.AnnAssign) and s.value is not None
+    }
     span = name_span(node)
-    if constants:
-        init = methods.setdefault(INIT, _empty_init(node))
-        sets: list[ast.stmt] = [_set(_target(s), s.value, s) for s in constants if s.value is not None]
-        init.body = [*sets, *init.body]
-    attributes = {_target(s) for s in constants} | _assigned(methods.get(INIT)) | methods.keys() - {INIT, "__call__"}
-    for name, method in methods.items():
-        _Method(names, notes, frozenset(attributes), name == INIT).visit(method)
+    attributes = frozenset(constants.keys() | _assigned(own.get(INIT)) | own.keys() - {INIT, "__call__"})
+    for name, method in own.items():
+        _Method(imports.names, notes, name == INIT, parent).visit(method)
         method.name = f"{node.name}.{name}"
+    methods = dict(own)
+    if parent is not None:  # what the class defines itself hides what it inherits, be it a method or a constant
+        methods = {name: m for name, m in parent.methods.items() if name not in own.keys() | constants.keys()} | own
+        for name in sorted(parent.constants - own.keys() - constants.keys()):
+            constants[name] = guard("_self_", [_name(parent.name, node), constant(name, node)], node)
+        signs = {name: sign for name, sign in parent.signs.items() if name not in own} | signs
+        attributes |= parent.attributes
     parts: list[ast.expr] = []
     for name, method in methods.items():
-        parts += [constant(f".{name}", node), _name(method.name, node)]
+        parts += [constant(signs.get(name, ".") + name, node), _name(method.name, node)]
+    for name, value in constants.items():
+        parts += [constant(f"={name}", node), value]
     made = guard("_class_", parts, node)
     binding = ast.copy_location(ast.Assign([_name(node.name, node, ast.Store())], made), node)
     notes.append(Violation("SBX250", span))
-    return ClassSource(node.name, span, methods), [*methods.values(), binding]
+    made_of = ClassSource(
+        node.name, span, methods, signs, frozenset(constants), attributes, parent.name if parent is not None else ""
+    )
+    return made_of, [*own.values(), binding]
 
 
-def _refused(node: ast.ClassDef, names: Mapping[str, str]) -> ast.AST | None:
+def read_attributes(tree: ast.Module, names: Mapping[str, str], classes: Sequence[ClassSource]) -> None:
+    """Let the guard `_self_` read the attributes that the source's own classes have, in place."""
+    found = frozenset(name for c in classes for name in c.attributes if not _is_reserved(name))
+    if found:
+        _Reading(names, found).visit(tree)
+
+
+def _is_reserved(name: str) -> bool:
+    return name in limits.REFUSED_ATTRIBUTES or is_guarded_name(name) or name.endswith("_")
+
+
+class _Reading(ast.NodeTransformer):
+    def __init__(self, names: Mapping[str, str], attributes: frozenset[str]) -> None:
+        self._names = names
+        self._attributes = attributes
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        """Replace the reading of an attribute, except of a module."""
+        read = isinstance(node.ctx, ast.Load) and node.attr in self._attributes
+        is_own = read and full_name(node, self._names) is None
+        self.generic_visit(node)
+        return guard("_self_", [node.value, constant(node.attr, node)], node) if is_own else node
+
+
+def _refused(
+    node: ast.ClassDef, names: Mapping[str, str], signs: Mapping[str, str], parent: ClassSource | None
+) -> ast.AST | None:
     """The first part of a class that cannot be rewritten, or None."""
     if node.decorator_list:
         return node.decorator_list[0]
     if node.keywords or getattr(node, "type_params", None) or len(node.bases) > 1:
         return node
-    for base in node.bases:
-        if full_name(base, names) != "torch.nn.Module":
+    for base in node.bases if parent is None else ():
+        if full_name(base, names) != "torch.nn.Module" and not (isinstance(base, ast.Name) and base.id == "object"):
             return base
     methods = [part.name for part in node.body if isinstance(part, ast.FunctionDef)]
+    unclear = with_constants(node)
+    if unclear is not None:
+        return unclear
     for part in node.body:
         if isinstance(part, ast.FunctionDef):
-            fine = methods.count(part.name) == 1 and _is_plain_method(part)
+            is_of_class = signs.get(part.name) == KINDS["classmethod"]
+            fine = methods.count(part.name) == 1 and (is_of_class or _is_plain_method(part))
         elif isinstance(part, ast.Assign):
             fine = len(part.targets) == 1 and _is_setting(part.targets[0], part.value, methods)
         elif isinstance(part, ast.AnnAssign):
@@ -81,7 +132,7 @@ def _refused(node: ast.ClassDef, names: Mapping[str, str]) -> ast.AST | None:
             fine = isinstance(part, ast.Pass) or is_docstring(part)
         if not fine:
             return part
-    return None if set(methods) - {INIT} else node
+    return None
 
 
 def _is_plain_method(method: ast.FunctionDef) -> bool:
@@ -93,7 +144,7 @@ def _is_plain_method(method: ast.FunctionDef) -> bool:
 def _is_setting(target: ast.expr, value: ast.expr | None, methods: list[str]) -> bool:
     """Whether `target = value` assigns a constant to a name that is not a method, or only annotates the name."""
     named = isinstance(target, ast.Name) and not target.id.startswith("__") and target.id not in methods
-    return named and (value is None or is_constant(value))
+    return named and (value is None or is_default(value))
 
 
 def _target(node: ast.Assign | ast.AnnAssign) -> str:
@@ -126,19 +177,30 @@ def _self_target(node: ast.AST) -> str | None:
 
 
 class _Method(Unwrapper):
-    """Rewrites one method: reads and writes of attributes of `self` become calls of the guards `_self_` and `_set_`."""
+    """Rewrites one method: in `__init__`, assignments to attributes of `self` become calls of the guard `_set_`."""
+
+    _in_module = False
 
     def __init__(
-        self, names: Mapping[str, str], notes: list[Violation], attributes: frozenset[str], is_init: bool
+        self, names: Mapping[str, str], notes: list[Violation], is_init: bool, parent: ClassSource | None
     ) -> None:
         super().__init__(names, notes)
-        self._attributes = attributes
         self._is_init = is_init
+        self._inherited = (
+            {name: m for name, m in parent.methods.items() if name not in parent.signs} if parent is not None else {}
+        )
 
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        if is_self(node.value) and isinstance(node.ctx, ast.Load) and node.attr in self._attributes:
-            return guard("_self_", [node.value, constant(node.attr, node)], node)
-        return super().visit_Attribute(node)
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """`super().method(...)` calls the inherited method."""
+        self.generic_visit(node)
+        match node.func:
+            case ast.Attribute(ast.Call(ast.Name("super"), given, []), name) if name in self._inherited and _is_own(
+                given
+            ):
+                me = ast.copy_location(ast.Name("self", ast.Load()), node)
+                node.args.insert(0, me)
+                node.func = _name(self._inherited[name].name, node.func)
+        return node
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
         return self._setting(node)
@@ -154,7 +216,7 @@ class _Method(Unwrapper):
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
         """Drop `super().__init__()`, which has no effect on the loss."""
-        if self._is_init and _is_super_init(node.value):
+        if self._is_init and INIT not in self._inherited and _is_super_init(node.value):
             return ast.copy_location(ast.Pass(), node)
         return self.generic_visit(node)
 
@@ -166,23 +228,18 @@ def _is_super_init(call: ast.expr) -> bool:
             args=[],
             keywords=[],
         ):
-            return not given or (len(given) == 2 and isinstance(given[0], ast.Name) and is_self(given[1]))
+            return _is_own(given)
     return False
+
+
+def _is_own(given: Sequence[ast.expr]) -> bool:
+    """Whether these are the arguments of `super()` or `super(Loss, self)`."""
+    return not given or (len(given) == 2 and isinstance(given[0], ast.Name) and is_self(given[1]))
 
 
 def _set(name: str, value: ast.expr, at: ast.stmt) -> ast.Expr:
     me = ast.copy_location(ast.Name("self", ast.Load()), at)
     return statement(guard("_set_", [me, constant(name, at), value], at), at)
-
-
-def _empty_init(node: ast.ClassDef) -> ast.FunctionDef:
-    me = ast.copy_location(ast.arg("self"), node)
-    arguments = ast.arguments(posonlyargs=[], args=[me], kwonlyargs=[], kw_defaults=[], defaults=[])
-    body: list[ast.stmt] = [ast.copy_location(ast.Pass(), node)]
-    made = ast.FunctionDef(name=INIT, args=arguments, body=body, decorator_list=[], returns=None)
-    if "type_params" in ast.FunctionDef._fields:
-        made.type_params = []  # type: ignore[attr-defined]
-    return ast.copy_location(made, node)
 
 
 def _name(name: str, at: ast.AST, ctx: ast.expr_context | None = None) -> ast.Name:

@@ -125,6 +125,7 @@ def is_exposed(path: str) -> bool:
         or path in calls.DTYPES
         or path in calls.TYPES
         or path in LAYERS
+        or path == calls.PARTIAL
     )
 
 

@@ -47,19 +47,52 @@ class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         """In `a < b < c`, c is computed only if a < b holds, so c and later operands become lambdas."""
         operators = [type(o).__name__ for o in node.ops]
+        node.comparators = [_as_tuple(c) for c in node.comparators]
         node = self.node_contents_visit(node)
         later = [ast.copy_location(ast.Lambda(_NO_ARGUMENTS, c), c) for c in node.comparators[1:]]
         operands = [node.left, node.comparators[0], *later]
         return _guard("_compare_", [ast.Constant(" ".join(operators)), *operands], node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
+        is_starred = any(isinstance(a, ast.Starred) for a in node.args) or any(k.arg is None for k in node.keywords)
         node = super().visit_Call(node)
+        if is_starred:  # RestrictedPython has made _apply_(function, ...) of it
+            node.func = node.args.pop(0)
         node.args.insert(0, node.func)
         node.func = ast.copy_location(ast.Name("_call_", ast.Load()), node)
         return node
 
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
+        """An f-string becomes the call of a guard with its parts."""
+        parts = [part.value if isinstance(part, ast.FormattedValue) else part for part in node.values]
+        return _guard("_text_", [self.visit(part) for part in parts] or [ast.Constant("")], node)
+
+    def visit_Starred(self, node: ast.Starred) -> ast.AST:
+        """`*x` iterates over the guarded x."""
+        node = self.node_contents_visit(node)
+        node.value = _guard("_getiter_", [node.value], node)
+        return node
+
+    def visit_keyword(self, node: ast.keyword) -> ast.AST:
+        """`**x` is a guarded dict."""
+        node = self.node_contents_visit(node)
+        if node.arg is None:
+            node.value = _guard("_mapping_", [node.value], node.value)
+        return node
+
+    def visit_Assign(self, node: ast.Assign) -> Any:
+        """`x[key] = value` becomes the call of a guard; the value is computed first, as in Python."""
+        match node.targets:
+            case [ast.Subscript(value=container, slice=key)]:
+                parts = [self.visit(part) for part in (node.value, container, key)]
+                return ast.copy_location(ast.Expr(_guard("_setitem_", parts, node)), node)
+        return super().visit_Assign(node)
+
     def visit_Dict(self, node: ast.Dict) -> ast.AST:
         node = self.node_contents_visit(node)
+        node.values = [
+            _guard("_mapping_", [v], v) if k is None else v for k, v in zip(node.keys, node.values, strict=True)
+        ]
         node.keys = [k if k is None or isinstance(k, ast.Constant) else _guard("_key_", [k], k) for k in node.keys]
         return node
 
@@ -101,6 +134,11 @@ class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
             _statement(name, arguments, node) for name, arguments in (("_grad_", [node.test]), ("_back_", []))
         )
         return [before, ast.copy_location(ast.Try(body=body, handlers=[], orelse=[], finalbody=[after]), node)]
+
+
+def _as_tuple(node: ast.expr) -> ast.expr:
+    """A set as a tuple of its items, and any other expression as it is."""
+    return ast.copy_location(ast.Tuple(node.elts, ast.Load()), node) if isinstance(node, ast.Set) else node
 
 
 def _imported(node: ast.Import | ast.ImportFrom) -> list[ast.stmt]:

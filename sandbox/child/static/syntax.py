@@ -33,6 +33,22 @@ def is_constant(node: ast.expr) -> bool:
     return False
 
 
+def is_default(node: ast.expr) -> bool:
+    """Whether a default value, or a constant of a class, consists of constants, names, lists, dicts and operators only."""
+    match node:
+        case ast.Name():
+            return True
+        case ast.UnaryOp(operand=operand):
+            return is_default(operand)
+        case ast.BinOp(left=left, right=right):
+            return is_default(left) and is_default(right)
+        case ast.Tuple(elts=elements) | ast.List(elts=elements):
+            return all(map(is_default, elements))
+        case ast.Dict(keys=keys, values=values):
+            return all(k is not None and is_default(k) for k in keys) and all(map(is_default, values))
+    return is_constant(node)
+
+
 def is_guarded_name(name: str) -> bool:
     """Whether a name is reserved: dunder names, and names of guards such as `_call_`.
 

@@ -1,4 +1,5 @@
-"""Rewriting of common statements around a loss, before the vocabulary check: `torch.no_grad()`, raise, assert.
+"""Rewriting of common statements around a loss, before the vocabulary check: `torch.no_grad()`, raise, assert, decorators without
+effect.
 
 Only exact forms are rewritten, and only to functions and to guard calls, which no source can write. All other forms are refused by
 the vocabulary check as if this module did not exist. Nothing is executed here.
@@ -15,6 +16,9 @@ from sandbox.child.static.imports import full_name
 from sandbox.child.static.syntax import first_line, is_self
 
 _GRAD_MODES = {"torch.no_grad": False, "torch.enable_grad": True}
+_INERT_DECORATORS = frozenset({"torch.compile", "torch.jit.script"})
+"""They make a function faster and change no value. `staticmethod` changes nothing in a module."""
+_PRECISION = frozenset({"torch.autocast", "torch.amp.autocast", "torch.cuda.amp.autocast"})
 _WRAPPERS = (ast.With, ast.Raise, ast.Assert, ast.ClassDef)
 
 
@@ -61,6 +65,9 @@ def is_wrapped(nodes: Iterable[ast.AST]) -> bool:
 class Unwrapper(ast.NodeTransformer):
     """Rewrites the statements of one function and appends a note for each rewriting to `notes`."""
 
+    _in_module = True
+    """Whether the function is no method."""
+
     def __init__(self, names: Mapping[str, str], notes: list[Violation]) -> None:
         self._names = names
         self._notes = notes
@@ -69,9 +76,12 @@ class Unwrapper(ast.NodeTransformer):
         self._notes.append(Violation(code, first_line(node)))
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
-        """Rewrite the statements; `@torch.no_grad()` becomes a block around them."""
+        """Rewrite the statements; `@torch.no_grad()` becomes a block around them, and decorators without effect are dropped."""
         self.generic_visit(node)
-        mode = self._mode_of(node.decorator_list[0]) if len(node.decorator_list) == 1 else None
+        for decorator in [d for d in node.decorator_list if self._is_inert(d)]:
+            self._note("SBX263", decorator)
+            node.decorator_list.remove(decorator)
+        mode = self._mode_of(node.decorator_list[0], bare=True) if len(node.decorator_list) == 1 else None
         if mode is not None:
             self._note("SBX256", node.decorator_list[0])
             node.body = [self._block(mode, node.body, node.decorator_list[0])]
@@ -100,10 +110,20 @@ class Unwrapper(ast.NodeTransformer):
             wanted, test = not wanted, test.operand
         return statement(guard("_assert_", [constant(wanted, node), self.visit(test)], node), node)
 
-    def visit_With(self, node: ast.With) -> ast.AST:
-        """`with torch.no_grad():` and `with torch.enable_grad():`, alone and without `as`."""
+    def _is_inert(self, decorator: ast.expr) -> bool:
+        if isinstance(decorator, ast.Call) and _has_constants_only(decorator):
+            decorator = decorator.func
+        if isinstance(decorator, ast.Name) and decorator.id == "staticmethod":
+            return self._in_module
+        return full_name(decorator, self._names) in _INERT_DECORATORS
+
+    def visit_With(self, node: ast.With) -> Any:
+        """`with torch.no_grad():` and `with torch.enable_grad():`, alone and without `as`; a switched-off autocast is dropped."""
         keeps = self._grad_mode(node)
         self.generic_visit(node)
+        if keeps is None and self._is_switched_off(node):
+            self._note("SBX263", node)
+            return node.body
         if keeps is None:
             return node
         self._note("SBX256", node)
@@ -117,11 +137,27 @@ class Unwrapper(ast.NodeTransformer):
             return None
         return self._mode_of(node.items[0].context_expr)
 
-    def _mode_of(self, call: ast.expr) -> bool | None:
-        """Whether `torch.no_grad()` or `torch.enable_grad()` keeps gradients; None for any other expression."""
-        if not isinstance(call, ast.Call) or call.args or call.keywords:
-            return None
-        return _GRAD_MODES.get(full_name(call.func, self._names) or "")
+    def _mode_of(self, mode: ast.expr, *, bare: bool = False) -> bool | None:
+        """Whether `torch.no_grad()`, or another such call, keeps gradients; None for others. A `bare` one is not called."""
+        if not isinstance(mode, ast.Call):
+            return _GRAD_MODES.get(full_name(mode, self._names) or "") if bare else None
+        path = full_name(mode.func, self._names) or ""
+        match mode.args, mode.keywords:
+            case [], []:
+                return _GRAD_MODES.get(path)
+            case [ast.Constant(bool() as keeps)], [] if path == "torch.set_grad_enabled" and not bare:
+                return keeps
+        return None
+
+    def _is_switched_off(self, node: ast.With) -> bool:
+        """Whether the statement is `with torch.autocast("cuda", enabled=False):`, which computes in float32."""
+        call = node.items[0].context_expr
+        if len(node.items) != 1 or node.items[0].optional_vars is not None or not isinstance(call, ast.Call):
+            return False
+        off = any(
+            k.arg == "enabled" and isinstance(k.value, ast.Constant) and k.value.value is False for k in call.keywords
+        )
+        return off and _has_constants_only(call) and full_name(call.func, self._names) in _PRECISION
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         """Replace `self.accelerator.device` by a constant: devices have no effect in a trace."""
@@ -134,3 +170,8 @@ class Unwrapper(ast.NodeTransformer):
         ):
             return constant("cpu", node)
         return self.generic_visit(node)
+
+
+def _has_constants_only(call: ast.Call) -> bool:
+    values = [*call.args, *(k.value for k in call.keywords)]
+    return all(isinstance(v, ast.Constant) for v in values) and all(k.arg is not None for k in call.keywords)

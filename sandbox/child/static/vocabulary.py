@@ -11,7 +11,7 @@ from typing import Any
 from sandbox.child.allowlist import calls, limits
 from sandbox.child.protocol import SourceSpan, Violation
 from sandbox.child.static.imports import TYPE_PARTS, Imports, full_name, is_exposed
-from sandbox.child.static.syntax import first_line, is_constant, is_docstring, is_guarded_name
+from sandbox.child.static.syntax import first_line, is_default, is_docstring, is_guarded_name
 from sandbox.child.static.unwrapping import MARKERS, Guard
 from sandbox.contracts.contract import Contract
 from sandbox.graph.operations.parts.attributes import MAX_INTEGER
@@ -96,17 +96,15 @@ class Vocabulary:
         a = function.args
         for argument in a.posonlyargs:
             self._refuse("SBX113", argument)
-        for rest in filter(None, (a.vararg, a.kwarg)):  # allowed if the function does not read it
+        for rest in filter(None, (a.vararg, a.kwarg)):
             self._store(rest.arg, rest)
             self._annotation(rest.annotation)
-            if any(isinstance(n, ast.Name) and n.id == rest.arg for n in ast.walk(function)):
-                self._refuse("SBX121", rest)
         for i, argument in enumerate([*a.args, *a.kwonlyargs]):
             if not (i == 0 and argument.arg == "self" and isinstance(function, ast.FunctionDef)):
                 self._store(argument.arg, argument)
             self._annotation(argument.annotation)
         for default in [*a.defaults, *(d for d in a.kw_defaults if d is not None)]:
-            if not is_constant(default):
+            if not is_default(default):
                 self._refuse("SBX136", default)
             self._visit(default)
 
@@ -117,6 +115,15 @@ class Vocabulary:
             if not isinstance(part, TYPE_PARTS):
                 self._refuse("SBX139", node)
                 return
+
+    def _assign(self, node: ast.Assign) -> None:
+        """`x[key] = value`, alone, is the call of a guard; other targets are names."""
+        match node.targets:
+            case [ast.Subscript(value=container, slice=key)]:
+                for part in (node.value, container, key):
+                    self._visit(part)
+            case _:
+                self._children(node)
 
     def _annotated(self, node: ast.AnnAssign) -> None:
         self._annotation(node.annotation)
@@ -176,21 +183,19 @@ class Vocabulary:
         self._visit(node.value)
 
     def _keyword(self, node: ast.keyword) -> None:
-        if node.arg is None:
-            self._refuse("SBX121", node)
-        elif node.arg == "out":
+        if node.arg == "out":
             self._refuse("SBX208", node)
-        elif is_guarded_name(node.arg):
+        elif node.arg is not None and is_guarded_name(node.arg):
             self._refuse("SBX125", node)
         self._visit(node.value)
 
     def _call(self, node: ast.Call) -> None:
-        """Only x.to(...) and x.type(...) may name torch.float64 and the like; the tracer checks that it is the last step."""
+        """Only x.to(...) and x.type(...) may name torch.float64, torch.int32 and the like; the tracer checks what x is."""
         converts = isinstance(node.func, ast.Attribute) and node.func.attr in ("to", "type")
         self._visit(node.func)
         parts: list[tuple[ast.AST, ast.expr]] = [(a, a) for a in node.args] + [(k, k.value) for k in node.keywords]
         for given, value in parts:
-            if not (converts and (full_name(value, self._names) or "") in calls.OTHER_FLOATS):
+            if not (converts and (full_name(value, self._names) or "") in calls.OTHER_FLOATS.keys() | calls.SMALL_INTS):
                 self._visit(given)
 
     def _guard(self, node: Guard) -> None:
@@ -221,11 +226,38 @@ class Vocabulary:
             return
         self._children(node)
 
-    def _dict(self, node: ast.Dict) -> None:
-        for key in node.keys:
-            if key is None:
-                self._refuse("SBX121", node)
-        self._children(node)
+    def _joined(self, node: ast.JoinedStr) -> None:
+        """An f-string without formats: `restricted` makes a guard call of it, which accepts texts and whole numbers."""
+        for part in node.values:
+            if isinstance(part, ast.FormattedValue) and part.conversion == -1 and part.format_spec is None:
+                self._visit(part.value)
+            else:
+                self._visit(part)
+
+    def _starred(self, node: ast.Starred) -> None:
+        if not isinstance(node.ctx, ast.Load):
+            self._refuse("SBX121", node)
+        else:
+            self._visit(node.value)
+
+    def _set(self, node: ast.Set) -> None:
+        """Refused: the order of a set's items differs between runs. `x in {1, 2}` is allowed."""
+        self._refuse("SBX113", node)
+
+    def _compare(self, node: ast.Compare) -> None:
+        """A walrus in a later operand is refused: `restricted` makes a lambda of it, in which the name would be another one."""
+        self._visit(node.left)
+        for place, (operator, operand) in enumerate(zip(node.ops, node.comparators, strict=True)):
+            if place:
+                for part in ast.walk(operand):
+                    if isinstance(part, ast.NamedExpr):
+                        self._refuse("SBX113", part)
+            if type(operator) not in _KNOWN:
+                self._refuse("SBX113", node)
+            if isinstance(operand, ast.Set) and isinstance(operator, ast.In | ast.NotIn):
+                self._children(operand)
+            else:
+                self._visit(operand)
 
     def _comprehension(self, node: ast.comprehension) -> None:
         if node.is_async:
@@ -262,6 +294,7 @@ _SPECIAL: Mapping[type[ast.AST], Callable[[Vocabulary, Any], None]] = {
     ast.Lambda: Vocabulary._lambda,
     Guard: Vocabulary._guard,
     ast.Call: Vocabulary._call,
+    ast.Assign: Vocabulary._assign,
     ast.AnnAssign: Vocabulary._annotated,
     ast.Import: Vocabulary._import,
     ast.ImportFrom: Vocabulary._import,
@@ -272,6 +305,9 @@ _SPECIAL: Mapping[type[ast.AST], Callable[[Vocabulary, Any], None]] = {
     ast.Subscript: Vocabulary._subscript,
     ast.Constant: Vocabulary._constant,
     ast.BinOp: Vocabulary._binary,
-    ast.Dict: Vocabulary._dict,
+    ast.Compare: Vocabulary._compare,
+    ast.Set: Vocabulary._set,
+    ast.Starred: Vocabulary._starred,
+    ast.JoinedStr: Vocabulary._joined,
     ast.comprehension: Vocabulary._comprehension,
 }

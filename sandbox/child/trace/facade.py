@@ -58,6 +58,20 @@ class TensorClass:
 
 
 @dataclass(frozen=True, slots=True)
+class PartialClass:
+    """functools.partial, to be called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """The value of functools.partial: a function with some of its arguments."""
+
+    function: Any
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class SelfFacade:
     """The `self` of a method outside a class: the contract's numbers as attributes."""
 
@@ -74,10 +88,14 @@ def named(path: str) -> Any:
         return DType(calls.DTYPES[path])
     if path in calls.OTHER_FLOATS:
         return DType(calls.OTHER_FLOATS[path])
+    if path in calls.SMALL_INTS:
+        return DType("small int")
     if path in calls.TYPES:
         return TensorClass(path)
     if path in LAYERS:
         return LayerClass(LAYERS[path])
+    if path == calls.PARTIAL:
+        return PartialClass()
     if path in limits.MODULES or path in limits.FORMS:
         return Namespace(path)
     raise Refusal("SBX130")
@@ -285,6 +303,8 @@ __all__ = [
     "Device",
     "Function",
     "Namespace",
+    "Partial",
+    "PartialClass",
     "SelfFacade",
     "TensorClass",
     "apply",

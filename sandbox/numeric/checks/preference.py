@@ -15,6 +15,7 @@ from sandbox.numeric.checks.derivatives import check_derivatives
 from sandbox.numeric.checks.general import without_gradient
 from sandbox.numeric.checks.scale import NO_SLOPE, SMALLEST_GRADIENT, check_scale, too_large_as_drawn
 from sandbox.numeric.checks.sizes import check_drawn_sizes, check_sizes
+from sandbox.numeric.checks.slips import with_slips
 from sandbox.numeric.checks.training import check_training
 from sandbox.numeric.edges.beta_edges import beta_edges
 from sandbox.numeric.edges.checks import check_edges
@@ -50,7 +51,7 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
         or check_batches(graph, sets.fixed.groups["wide"], proven=evaluator.pointwise)
     )
     if _refused(findings):
-        return findings, {}
+        return with_slips(findings, graph), {}
     at_fixed, at_drawn = measure(evaluator, sets, FIXED_GROUPS, DRAWN_GROUPS)
     measured = at_fixed.checked()
     edges = beta_edges(evaluator)
@@ -71,7 +72,7 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
     for check in checks:
         findings = _with_new(findings, check())
         if _refused(findings):
-            return findings, {}
+            return with_slips(findings, graph), {}
     shape = line_shape(evaluator, measured)
     for notes in (_lost_pairs(measured), _shape(shape), _precision(measured), _beyond(evaluator)):
         findings = _with_new(findings, notes)

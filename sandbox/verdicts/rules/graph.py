@@ -112,7 +112,8 @@ GRAPH_RULES: tuple[Rule, ...] = (
         "wrong shape of the loss",
         "The loss must be one number per item of the batch, shape (batch,).",
         "Return one loss per item: nothing that reduces the batch at the end, no extra axis. (A mean over the batch as the very "
-        "last step is removed, so it is allowed.)",
+        "last step is removed, so it is allowed. A sum grows with the batch: divide it by len(losses), or by the sum of its "
+        "weights.)",
         example("return -F.logsigmoid(beta * rho).sum()"),
         line="return losses  # shape (batch,), no .sum(), no .mean()",
     ),

@@ -115,7 +115,7 @@ SOURCE_RULES = (
         "syntax that losses may not use",
         "Only the syntax that arithmetic needs is allowed; `evopo-sandbox rules --syntax` lists it.",
         "Write it with assignments, arithmetic, calls, loops over constants and conditional expressions.",
-        example("return -F.logsigmoid(beta * (y := rho))"),
+        example("return -F.logsigmoid(beta * rho) * len({1, 2})"),
         message="the syntax of {text} is not allowed in a loss",
     ),
     refuse(
@@ -140,8 +140,8 @@ SOURCE_RULES = (
     refuse(
         "SBX116",
         "with statement",
-        "Context managers change state around the loss. Only `with torch.no_grad():` and `with torch.enable_grad():` are "
-        "accepted, alone and without `as`.",
+        "Context managers change state around the loss. Only `with torch.no_grad():`, `with torch.enable_grad():`, "
+        "`with torch.set_grad_enabled(False):` and a switched-off autocast are accepted, alone and without `as`.",
         "Remove the with statement; to stop a gradient use .detach() on the value.",
         example("with torch.autocast('cuda'):\n    y = rho + 1\nreturn -F.logsigmoid(beta * rho)"),
         example("y = (rho + 1).detach()\nreturn -F.logsigmoid(beta * rho) * y * 0 - F.logsigmoid(beta * rho)"),
@@ -151,9 +151,9 @@ SOURCE_RULES = (
     refuse(
         "SBX117",
         "class",
-        "A class around a loss is accepted if it is at the top level, derives from nn.Module or nothing, and contains only "
-        "methods with `self` as first parameter, static methods, constants, annotations and docstrings. The special "
-        "methods that it may have are __init__ and __call__.",
+        "A class around a loss is accepted if it is at the top level, derives from nn.Module, from an earlier class of the source "
+        "or from nothing, and contains only methods, properties, constants, annotations and docstrings. Dataclasses and named "
+        "tuples with constant defaults are accepted too. The special methods that a class may have are __init__ and __call__.",
         "Give the function alone, or a plain class with __init__ and forward.",
         "class Loss(dict):\n    pass\n" + GOOD,
         message="{text}: this class, or this part of it, is not accepted",
@@ -189,13 +189,12 @@ SOURCE_RULES = (
     refuse(
         "SBX121",
         "starred argument",
-        "Arguments must be written one by one, so that each can be checked. `*args` and `**kwargs` are allowed in a definition "
-        "if nothing reads them.",
-        "Write out the arguments; an option is a parameter with a constant default.",
-        example("return torch.stack(*[[rho, rho]]).mean(0)"),
-        example("return -F.logsigmoid(beta * torch.stack([rho, rho]).mean(0))"),
-        message="{text}: starred arguments are not allowed in a call, nor in a definition that reads them",
-        line="return torch.stack([a, b]).mean(0)",
+        "A name with a star would take all the values that are left. Stars are allowed in calls, in lists and in definitions.",
+        "Take the values by number, or give each a name.",
+        example("first, *others = (0.5, 0.25, 0.25)\nreturn -F.logsigmoid(beta * rho) * first"),
+        example("weights = (0.5, 0.25, 0.25)\nreturn -F.logsigmoid(beta * rho) * weights[0]"),
+        message="{text}: a name with a star cannot be assigned to",
+        line="first, others = weights[0], weights[1:]",
     ),
     refuse(
         "SBX122",
@@ -306,9 +305,9 @@ SOURCE_RULES = (
     refuse(
         "SBX134",
         "assignment to an attribute or element",
-        "Only names can be assigned. An assignment to an attribute or element changes an object that other code may use.",
-        "Assign to a name; build tensors with torch.where, torch.stack or torch.cat, lists with append, and a dict at once: "
-        "`{'a': a, 'b': b}`.",
+        "Only names, items of dicts and lists, and the items of a tensor under a mask can be assigned. Other assignments change an "
+        "object that other code may use.",
+        "Assign to a name; build tensors with torch.where, torch.stack or torch.cat.",
         example("rho[0] = 0.0\nreturn rho"),
         message="{text} cannot be assigned to",
         line="losses = torch.where(rho > 0, a, b)",
@@ -326,9 +325,10 @@ SOURCE_RULES = (
     refuse(
         "SBX136",
         "default that is not a constant",
-        "Python evaluates a default once and keeps the object, so a list as default would keep state between calls.",
+        "Python evaluates a default once, when the function is defined. It may consist of constants, names, lists, dicts and "
+        "operators.",
         "Use a constant as default: a number, a string, None, or a tuple of them.",
-        GOOD.replace("beta)", "beta, state=[])", 1),
+        GOOD.replace("beta)", "beta, tau=math.log(2.0))", 1),
         GOOD.replace("beta)", "beta, tau=0.05)", 1),
         message="the default {text} is not a constant",
         line=HEAD.replace("beta)", "beta, tau=0.05)"),

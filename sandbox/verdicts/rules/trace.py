@@ -86,8 +86,8 @@ TRACE_RULES: tuple[Rule, ...] = (
     refuse(
         "SBX209",
         "result that is not a tensor",
-        "The function must return a tensor, or a tuple whose first tensor is the loss: not None, a number, a list, a dict "
-        "or a string.",
+        "The function must return a tensor, a tuple whose first tensor is the loss, or a dict with a tensor named `loss` or "
+        "`losses`: not None, a number, a list or a string.",
         "Return the tensor of losses, shape (batch,), as the function's last statement.",
         example("return [rho, rho]"),
         message="{text} does not return a tensor",

@@ -1,4 +1,4 @@
-"""SBX250 to SBX262: notes on how a source was unwrapped: what was removed or rewritten before tracing. They refuse nothing."""
+"""SBX250 to SBX263: notes on how a source was unwrapped: what was removed or rewritten before tracing. They refuse nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ UNWRAPPING_RULES: tuple[Rule, ...] = (
         "SBX251",
         "final mean removed",
         "The last step was the mean over the batch, which the trainer computes itself. The loss is the tensor before that mean. "
-        "Several losses of an item, as columns or as whole batches one after the other, become one.",
+        "A sum divided by the number of items is a mean, and so is one divided by the sum of weights, or with weights that add up "
+        "to one: each item's part, times the number of items. Several losses of an item, as columns or as whole batches one after "
+        "the other, become one.",
         "Nothing needs to change.",
         example("return -F.logsigmoid(beta * rho).mean()"),
         "{text} ends with the mean over the batch, which was removed: the trainer computes it",
@@ -135,6 +137,15 @@ UNWRAPPING_RULES: tuple[Rule, ...] = (
         "Nothing needs to change, if the function that was vetted is the loss.",
         f"def plain({ARGUMENTS}):\n{MARGIN}\n    {DPO}\n\n\n{HEAD}\n    return 2.0 * plain({ARGUMENTS})\n",
         "{text} takes the loss's arguments too, and was not vetted on its own",
+    ),
+    _unwrapping(
+        "SBX263",
+        "wrapping without effect removed",
+        "`@torch.compile` and `@torch.jit.script` make a function faster, `@staticmethod` changes nothing in a module, and "
+        "`with torch.autocast(..., enabled=False):` computes in float32, as the trainer does.",
+        "Nothing needs to change.",
+        "@torch.compile\n" + GOOD,
+        "{text} has no effect on the loss, and was removed",
     ),
 )
 """The notes, in order of their codes."""

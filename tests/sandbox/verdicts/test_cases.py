@@ -11,15 +11,17 @@ from sandbox.vetting.vet import vet
 
 FOUND = {
     "SBX105": ("β = 2.0", "`beta`"),
-    "SBX113": ("y = x * (k := 2.0)", "a statement of its own"),
-    "SBX120": ("@property\n    def scale(z):\n        return z", "an attribute that __init__ sets"),
-    "SBX123": ("from functools import partial", "a lambda or a helper"),
+    "SBX113": ("y = 0 < 1 < (k := 2.0)", "a statement of its own"),
+    "SBX120": ("@property\n    def scale(z):\n        return z", "a function outside of the class"),
+    "SBX123": ("from functools import reduce", "a loop or a helper"),
     "SBX127": ("y = getattr(x, 'sum')()", "by its name"),
     "SBX131": ("y = torch.empty_like(x)", "torch.zeros_like"),
     "SBX132": ("y = x * 1.0\n    y.add_(x)", "`y = x.add(...)`"),
     "SBX133": ("k = int(0.8 * len(x))", "torch.quantile(losses.detach(), 0.8)"),
     "SBX201": ("y = max(x, 0 * x)", "torch.maximum"),
-    "SBX207": ("y = torch.quantile(x.detach(), torch.tensor([0.25, 0.75]))", "once for each q"),
+    "SBX206": ("y = torch.quantile(x.detach(), [0.25, 0.75])", "a tensor of constants"),
+    "SBX207": ("y = torch.quantile(x.detach(), x.sigmoid().mean())", "q must be a constant"),
+    "SBX231": ("y = x.int()", ".float() for a mask"),
 }
 
 
@@ -28,6 +30,46 @@ def test_a_frequent_case_has_its_own_remedy(code: str) -> None:
     line, words = FOUND[code]
     found = {f.rule: f for f in vet(candidate(line, "return -F.logsigmoid(beta * x)")).findings}
     assert words in found[code].remedy
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("if self.loss_type == 'sigmoid':\n        pass", "`loss_type = 'sigmoid'`"),
+        ("if self.reference_free:\n        pass", "`reference_free = False`"),
+        ("y = x.get_device()", "devices have no effect"),
+        ("y = torch.tensor(0.5, device=torch.device('cpu'))", "devices have no effect"),
+        ("y = torch.sigmoid(x).data", "Use .detach()"),
+        ("y = x.mean().item()", "Keep the tensor"),
+        ("y = torch.empty_like(x)\n    y.fill_(0.5)", "torch.full_like"),
+        ("with torch.inference_mode():\n        y = x * 1.0", "torch.no_grad()"),
+        ("y = nn.Parameter(torch.tensor(0.5))", "no weights that are trained"),
+        ("y = torch.tensor([1, 2], dtype=torch.int32)", "int64 and bool"),
+        ("x[0] = 0.0\n    x[:, 0] = 1.0", "torch.stack"),
+    ],
+)  # fmt: skip
+def test_a_frequent_way_of_writing_is_told_what_to_write(line: str, words: str) -> None:
+    source = candidate(line, "return -F.logsigmoid(beta * x)").replace(
+        "(policy_chosen_logps,", "(self, policy_chosen_logps,", 1
+    )
+    if "self." not in line:
+        source = candidate(line, "return -F.logsigmoid(beta * x)")
+    assert any(words in f.remedy for f in vet(source, numeric=False).refusals)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("from trl import DPOTrainer\n", "without the trainer"),
+        ("from abc import ABC\n", "derives from nn.Module"),
+        ("from enum import Enum\n", "a class of constants"),
+        ("if __name__ == '__main__':\n    loss()\n", "Remove the block"),
+        ("from typing import cast\nk = cast(float, 0.5)\n", "for annotations only"),
+    ],
+)
+def test_a_frequent_line_outside_of_the_loss_is_told_what_to_write(source: str, words: str) -> None:
+    found = vet(candidate("return -F.logsigmoid(beta * x)", before=source), numeric=False).refusals
+    assert any(words in f.remedy for f in found), found
 
 
 @pytest.mark.parametrize(

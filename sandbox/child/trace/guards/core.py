@@ -15,16 +15,27 @@ from typing import Any
 from sandbox.child.allowlist import limits
 from sandbox.child.allowlist.layers import Layer, LayerClass
 from sandbox.child.protocol import Refusal
-from sandbox.child.trace.facade import Function, apply, attribute, invoke, layer_of, named
+from sandbox.child.trace.facade import Function, Partial, PartialClass, apply, attribute, invoke, layer_of, named
 from sandbox.child.trace.guards.arithmetic import arithmetic, compare_sizes, joined
 from sandbox.child.trace.guards.branches import BranchPaths, Condition, compared
 from sandbox.child.trace.guards.builtin_calls import BUILTIN_CALLS, Builtin
+from sandbox.child.trace.guards.containers import PLAIN, Containers, key_of
 from sandbox.child.trace.guards.indexing import take
-from sandbox.child.trace.guards.instances import ContainerMethod, Instance, LossClass, Method, instance_of
+from sandbox.child.trace.guards.instances import ContainerMethod, Instance, LossClass, Method, instance_of, member
 from sandbox.child.trace.guards.persistent_values import lasting
 from sandbox.child.trace.guards.statements import Statements
 from sandbox.child.trace.lowering.shaping import parts_of
-from sandbox.child.trace.symbols import VIEWS, DType, Pair, Recorder, Sizes, Symbol, SymNumber, SymTensor, is_number
+from sandbox.child.trace.symbols import (
+    VIEWS,
+    Device,
+    Pair,
+    Recorder,
+    Sizes,
+    Symbol,
+    SymNumber,
+    SymTensor,
+    is_number,
+)
 
 _BINARY: Mapping[str, tuple[str, Callable[[Any, Any], Any]]] = MappingProxyType(
     {
@@ -56,7 +67,6 @@ _IN_PLACE = {
     "+=": "Add", "-=": "Sub", "*=": "Mult", "/=": "Div", "//=": "FloorDiv", "%=": "Mod", "**=": "Pow", "&=": "BitAnd",
     "|=": "BitOr", "^=": "BitXor", "@=": "MatMult",
 }  # fmt: skip
-_PLAIN = (bool, int, float, str, type(None), DType)
 
 
 class Guards:
@@ -68,6 +78,7 @@ class Guards:
         self._steps = 0
         self._depth = 0
         self._kept: dict[int, Any] = {}
+        self._containers = Containers(recorder, self.step, self.iterate, self._check_own)
 
     def namespace(self) -> dict[str, Any]:
         """The guards by the names under which byte code calls them."""
@@ -78,12 +89,14 @@ class Guards:
             "_call_": self.call,
             "_inplacevar_": self.in_place,
             "_getattr_": self.get_attribute,
+            "_self_": self.get_attribute,
             "_getitem_": self.get_item,
-            "_key_": _key,
+            "_key_": key_of,
             "_import_": named,
             "_getiter_": self.iterate,
             "_iter_unpack_sequence_": self.iterate_unpacked,
             "_unpack_sequence_": self.unpack,
+            **self._containers.namespace(),
             **Statements(self.recorder, self.step).namespace(),
         }
 
@@ -170,7 +183,7 @@ class Guards:
             a, b = (bool(v) if isinstance(v, Condition) and isinstance(w, bool) else v for v, w in ((a, b), (b, a)))
             return (a is b) == (name == "Is")
         if name in ("In", "NotIn"):
-            if not isinstance(b, (list, tuple, dict, range, *VIEWS)) or not all(isinstance(v, _PLAIN) for v in (a, *b)):
+            if not isinstance(b, (list, tuple, dict, range, *VIEWS)) or not all(isinstance(v, PLAIN) for v in (a, *b)):
                 raise Refusal("SBX205")
             self.step(len(b))
             return (a in b) == (name == "In")
@@ -185,7 +198,9 @@ class Guards:
             return compared(self.recorder, self.paths, op, a, b)
         if isinstance(a, Sizes) or isinstance(b, Sizes):
             return compare_sizes(op, a, b)
-        if op in ("eq", "ne") and all(isinstance(v, _PLAIN) for v in (a, b)):
+        if op in ("eq", "ne") and isinstance(a, Device) and isinstance(b, Device):
+            return op == "eq"
+        if op in ("eq", "ne") and all(isinstance(v, PLAIN) for v in (a, b)):
             return function(a, b)
         if is_number(a) and is_number(b):
             return function(a, b)
@@ -194,17 +209,10 @@ class Guards:
     def in_place(self, name: str, a: Any, b: Any) -> Any:
         """a += b. A tensor is changed in place, as in torch; refused if another name may refer to its memory."""
         if isinstance(a, SymTensor):
-            result = self.binary(_IN_PLACE[name], a, b)
-            if (
-                a.shared
-                or result.type != a.type
-                or not (self.recorder.keeps_gradients or self.recorder.lacks_gradient(a))
-            ):
-                raise Refusal("SBX235")
-            a.index = result.index
+            self._containers.replace(a, self.binary(_IN_PLACE[name], a, b))
             return a
         if isinstance(a, list) and name == "+=":
-            self._grow(a, b)
+            self._containers.grow(a, b)
             return a
         if isinstance(a, list) and name == "*=":
             self._check_own(a)
@@ -230,6 +238,12 @@ class Guards:
             return instance_of(function, args, kwargs, self.call)
         if isinstance(function, Instance):
             return self.call(function.entry, function, *args, **kwargs)
+        if isinstance(function, Partial):
+            return self.call(function.function, *function.args, *args, **{**function.kwargs, **kwargs})
+        if isinstance(function, PartialClass):
+            if not args:
+                raise Refusal("SBX206")
+            return Partial(args[0], args[1:], kwargs)
         if isinstance(function, Method):
             return self.call(function.function, function.owner, *args, **kwargs)
         if type(function) is not FunctionType:
@@ -256,21 +270,12 @@ class Guards:
 
     def get_attribute(self, value: Any, name: str) -> Any:
         self.step()
-        if type(value) is list and name in ("append", "extend"):
-            return ContainerMethod(self._append if name == "append" else self._grow, value)
-        if type(value) is dict and name in _DICT:
-            return ContainerMethod(_DICT[name], value)
+        if isinstance(value, Instance | LossClass):
+            return member(value, name, self.call)
+        method = self._containers.method(value, name)
+        if method is not None:
+            return method
         return attribute(self.recorder, value, name)
-
-    def _append(self, items: list[Any], item: Any, /) -> None:
-        self._grow(items, [item])
-
-    def _grow(self, items: list[Any], more: Any, /) -> None:
-        self._check_own(items)
-        for item in self.iterate(list(more) if more is items else more):  # one by one: an iterator may read the list
-            if len(items) >= limits.MAX_SEQUENCE:
-                raise Refusal("SBX204")
-            items.append(item)
 
     def get_item(self, value: Any, key: Any) -> Any:
         self.step()
@@ -310,9 +315,14 @@ class Guards:
         return self._count(value)
 
     def _count(self, items: Any) -> Iterator[Any]:
-        for item in items:
-            self.step()
-            yield item
+        try:
+            for item in items:
+                self.step()
+                yield item
+        except RecursionError:
+            raise
+        except RuntimeError:  # a dict that changed while it was iterated over
+            raise Refusal("SBX228") from None
 
     def iterate_unpacked(self, value: Any, spec: Mapping[str, Any], _: Any) -> Iterator[Any]:
         for item in self.iterate(value):
@@ -326,18 +336,3 @@ class Guards:
         for index, child in spec["childs"]:
             items[index] = self.unpack(items[index], child, None)
         return items
-
-
-_DICT: Mapping[str, Callable[..., Any]] = {
-    "items": lambda d, /: d.items(),
-    "keys": lambda d, /: d.keys(),
-    "values": lambda d, /: d.values(),
-    "get": lambda d, key, default=None, /: d.get(_key(key), default),
-}
-
-
-def _key(value: Any) -> Any:
-    """The value, if it may be a key of a dict. Tuples may not: hashing nested ones with repeated parts takes exponential time."""
-    if not isinstance(value, _PLAIN):
-        raise Refusal("SBX226")
-    return value

@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.lowering.shaping import parts_between
-from sandbox.child.trace.symbols import Recorder, SymNumber, SymTensor
+from sandbox.child.trace.symbols import Recorder, SymNumber, SymTensor, is_number
 from sandbox.graph.types import Dim
 
 
@@ -42,6 +42,36 @@ def take(r: Recorder, x: SymTensor, key: Any) -> SymTensor:
         x.shared = True
         return SymTensor(x.index, x.type, shared=True)
     return out
+
+
+def put(r: Recorder, x: SymTensor, key: Any, value: Any) -> SymTensor:
+    """The tensor after x[key] = value, for a mask, or for a column where their number is constant. Raises Refusal."""
+    if isinstance(key, SymTensor) and key.type.dtype == "bool" and key.dims == x.dims:
+        if not is_number(value) and not (isinstance(value, SymTensor) and not value.dims):
+            raise Refusal("SBX134")
+        return r.add("where", (key, value, x))  # type: ignore[no-any-return]
+    columns = x.dims[1].constant if len(x.dims) == 2 else None
+    match key:
+        case (slice(start=None, stop=None, step=None) | EllipsisType(), int() as place) if (
+            type(place) is int and columns and -columns <= place < columns
+        ):
+            shared = x.shared
+            old = [r.add("select", (x,), {"dim": 1, "index": i}) for i in range(columns)]
+            x.shared = shared  # nothing keeps these views
+            place %= columns
+            if is_number(value) or (isinstance(value, SymTensor) and not value.dims):
+                value = _filled(r, old[place], value)
+            if not isinstance(value, SymTensor) or value.type != old[place].type:
+                raise Refusal("SBX134")
+            return r.add("stack", [*old[:place], value, *old[place + 1 :]], {"dim": 1})  # type: ignore[no-any-return]
+    raise Refusal("SBX134")
+
+
+def _filled(r: Recorder, like: SymTensor, value: Any) -> SymTensor:
+    """A tensor of the same shape with one value everywhere."""
+    if is_number(value):
+        return r.add("full_like", (like, value))  # type: ignore[no-any-return]
+    return r.add("mul", (r.add("full_like", (like, 1.0)), value))  # type: ignore[no-any-return]
 
 
 def _slice(r: Recorder, x: SymTensor, axis: int, key: slice) -> SymTensor:

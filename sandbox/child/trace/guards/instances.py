@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import FunctionType
+from types import FunctionType, MappingProxyType
 from typing import Any
 
 from sandbox.child.protocol import Refusal
+from sandbox.child.static.class_forms import KINDS
 from sandbox.child.static.classes import ENTRIES, INIT
 
 
 @dataclass(frozen=True, slots=True)
 class LossClass:
-    """A class: its methods by name."""
+    """A class: its methods and its constants by name; `kinds` has the signs of decorated methods (`class_forms.KINDS`)."""
 
     methods: Mapping[str, FunctionType]
+    kinds: Mapping[str, str]
+    constants: Mapping[str, Any]
 
 
 @dataclass(slots=True, eq=False)
@@ -40,7 +43,7 @@ class Method:
     """A method with its `self`, to be called."""
 
     function: FunctionType
-    owner: Instance
+    owner: Instance | LossClass
 
 
 class ContainerMethod:
@@ -51,6 +54,32 @@ class ContainerMethod:
     def __init__(self, function: Callable[..., Any], owner: Any) -> None:
         self.function = function
         self.owner = owner
+
+
+def class_of(parts: Sequence[Any], lasting: Callable[[Any], Any]) -> LossClass:
+    """A class from `parts`: names with a sign, each followed by its function or constant."""
+    signs = {name[1:]: name[0] for name in parts[::2]}
+    values = {name[1:]: value for name, value in zip(parts[::2], parts[1::2], strict=True)}
+    constants = {name: lasting(value) for name, value in values.items() if signs[name] == "="}
+    methods = {name: value for name, value in values.items() if signs[name] != "="}
+    return LossClass(MappingProxyType(methods), MappingProxyType(signs), MappingProxyType(constants))
+
+
+def member(owner: Instance | LossClass, name: str, call: Callable[..., Any]) -> Any:
+    """owner.name: a value, a constant, or a method; `call` calls what is a property. Raises Refusal."""
+    made = owner if isinstance(owner, LossClass) else owner.made
+    if isinstance(owner, Instance) and name in owner.values:
+        return owner.values[name]
+    if name in made.constants:
+        return made.constants[name]
+    if name not in made.methods:
+        raise Refusal("SBX227")
+    function, kind = made.methods[name], made.kinds[name]
+    if kind == KINDS["classmethod"]:
+        return Method(function, made)
+    if isinstance(owner, LossClass) and kind != KINDS["staticmethod"]:
+        return function
+    return call(function, owner) if kind == KINDS["property"] else Method(function, owner)
 
 
 def instance_of(made: LossClass, args: Sequence[Any], kwargs: Mapping[str, Any], call: Callable[..., Any]) -> Instance:

@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from types import FunctionType, GeneratorType
 from typing import Any
 
-from sandbox.child.trace.facade import Function
+from sandbox.child.trace.facade import Function, Partial
 from sandbox.child.trace.guards.instances import ContainerMethod, Instance, LossClass, Method
 from sandbox.child.trace.symbols import VIEWS, Pair, SymTensor
 
 
 def lasting(values: Iterable[Any]) -> dict[int, Any]:
-    """The lists and generators in `values`, at any depth, by id. Marks the tensors in `values` as shared."""
+    """The lists, dicts and generators in `values`, at any depth, by id. Marks the tensors in `values` as shared."""
     found: dict[int, Any] = {}
     seen: dict[int, Any] = {}
     waiting = list(values)
@@ -25,7 +25,7 @@ def lasting(values: Iterable[Any]) -> dict[int, Any]:
         if id(value) in seen:
             continue
         seen[id(value)] = value
-        if isinstance(value, list | GeneratorType):
+        if isinstance(value, list | dict | GeneratorType):
             found[id(value)] = value
         if isinstance(value, SymTensor):
             value.shared = True
@@ -42,21 +42,23 @@ def _parts(value: Any) -> Iterable[Any]:
         case FunctionType():
             return _closed_over(value)
         case Instance():
-            return value.values.values()
+            return (*value.values.values(), value.made)
         case LossClass():
-            return value.methods.values()
+            return (*value.methods.values(), *value.constants.values())
         case Method() | ContainerMethod():
             return (value.function, value.owner)
         case Pair():
             return (value.values, value.indices)
+        case Partial():
+            return (value.function, *value.args, *value.kwargs.values())
         case Function():
             return (value.bound,)
     return list(value) if isinstance(value, VIEWS) else ()
 
 
 def _closed_over(function: FunctionType) -> list[Any]:
-    """The values in a function's closure; variables that have no value yet are left out."""
-    found = []
+    """The defaults of a function and the values in its closure; variables that have no value yet are left out."""
+    found = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
     for cell in function.__closure__ or ():
         try:
             found.append(cell.cell_contents)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import GeneratorType, MappingProxyType
+from types import GeneratorType
 from typing import Any
 
 from sandbox.child.protocol import Refusal
-from sandbox.child.trace.facade import SelfFacade, attribute
 from sandbox.child.trace.guards.branches import Condition
-from sandbox.child.trace.guards.instances import Instance, LossClass, Method
+from sandbox.child.trace.guards.instances import Instance, LossClass, class_of
 from sandbox.child.trace.symbols import VIEWS, Recorder, SymTensor
 
 
@@ -29,7 +28,6 @@ class Statements:
             "_grad_": self.enter_grad_mode,
             "_back_": self.leave_grad_mode,
             "_class_": self.make_class,
-            "_self_": self.get_own,
             "_set_": self.set_own,
         }
 
@@ -56,22 +54,9 @@ class Statements:
         self._recorder.keeps_gradients = self._modes.pop()
 
     def make_class(self, *parts: Any) -> LossClass:
-        """A class from `parts`: names of methods, with a leading dot, each followed by its function."""
-        names = [name.removeprefix(".") for name in parts[::2]]
-        return LossClass(MappingProxyType(dict(zip(names, parts[1::2], strict=True))))
-
-    def get_own(self, me: Any, name: str) -> Any:
-        """self.name, for an attribute or method of the class."""
-        self._step()
-        if isinstance(me, SelfFacade):
-            return attribute(self._recorder, me, name)
-        if not isinstance(me, Instance):
-            raise Refusal("SBX229")
-        if name in me.values:
-            return me.values[name]
-        if name in me.made.methods:
-            return Method(me.made.methods[name], me)
-        raise Refusal("SBX227")
+        """A class from `parts`: names with a sign, each followed by its function or constant."""
+        self._step(len(parts))
+        return class_of(parts, self._lasting)
 
     def set_own(self, me: Any, name: str, value: Any) -> None:
         """self.name = value, while `__init__` runs. A list becomes a tuple, so that it cannot change between calls."""

@@ -107,6 +107,17 @@ def _constant(r: Recorder, data: Any, dtype: DType | None) -> Any:
     return r.add("stack", parts, {"dim": 0})
 
 
+def constants_of(r: Recorder, x: SymTensor) -> list[Any] | None:
+    """The numbers in a tensor of constants without an axis or with one, such as torch.tensor([0.25, 0.75]); None for any other."""
+    node = r.nodes[x.index]
+    if len(x.dims) == 1 and node.op == "stack":
+        parts = [constants_of(r, SymTensor(i, r.types[i])) for i in node.args]
+        return [p[0] for p in parts if p] if all(p is not None and len(p) == 1 for p in parts) else None
+    if node.op != "full" or x.dims or (made := r.nodes[node.args[0]]).op != "const":
+        return None
+    return [made.attrs["value"]]
+
+
 def _symbol_from(r: Recorder, start: Any, end: Any) -> str | None:
     """The symbol of the length of range(0, n) or range(k, n + k) with a constant k; None for any other range."""
     if type(start) is not int or not isinstance(end, SymNumber):

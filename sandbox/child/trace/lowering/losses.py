@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.child.trace.lowering.registry import floating, lowering, misfit
-from sandbox.child.trace.symbols import Recorder, SymNumber
+from sandbox.child.trace.symbols import Recorder, SymNumber, SymTensor
 
 
 def reduced(r: Recorder, losses: Any, reduction: str) -> Any:
@@ -27,11 +27,71 @@ def _loss(op: str, *attrs: str) -> None:
     lowering(op)(made)
 
 
-for _name in ("mse_loss", "l1_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits"):
+for _name in ("mse_loss", "l1_loss", "soft_margin_loss"):
     _loss(_name)
-_loss("soft_margin_loss")
-_loss("cross_entropy", "label_smoothing")
-_loss("nll_loss")
+
+
+def _times(r: Recorder, losses: SymTensor, weight: SymTensor | None) -> Any:
+    """The losses times a weight, which may not be larger than they are. Raises Refusal."""
+    if weight is None:
+        return losses
+    product = r.add("mul", (losses, weight))
+    if product.dims != losses.dims or product.type.dtype != "float":
+        raise misfit()
+    return product
+
+
+@lowering("binary_cross_entropy")
+def _binary_cross_entropy(r: Recorder, a: dict[str, Any]) -> Any:
+    losses = r.add("binary_cross_entropy", (floating(a["input"]), a["target"]))
+    return reduced(r, _times(r, losses, a["weight"]), a["reduction"])
+
+
+@lowering("binary_cross_entropy_with_logits")
+def _with_logits(r: Recorder, a: dict[str, Any]) -> Any:
+    x, target, positive = floating(a["input"]), a["target"], a["pos_weight"]
+    losses = r.add("binary_cross_entropy_with_logits", (x, target))
+    if positive is not None:  # those of a positive target, y softplus(-x), count `pos_weight` times
+        more = r.add("mul", (r.add("logsigmoid", (x,)), target))
+        losses = r.add("sub", (losses, _times(r, more, r.add("sub", (positive, 1)))))
+    return reduced(r, _times(r, losses, a["weight"]), a["reduction"])
+
+
+@lowering("cross_entropy")
+def _cross_entropy(r: Recorder, a: dict[str, Any]) -> Any:
+    x, target, smoothing = floating(a["input"]), a["target"], a["label_smoothing"]
+    if target.type.dtype != "float":
+        if a["weight"] is not None and smoothing:
+            raise misfit()
+        return _of_labels(r, r.add("cross_entropy", (x, target), {"label_smoothing": smoothing}), a)
+    if len(x.dims) != 2 or target.dims != x.dims or not 0.0 <= smoothing <= 1.0:
+        raise misfit()
+    if smoothing:
+        classes = r.size(x.dims[1])
+        share = r.add("div", (smoothing, classes)) if isinstance(classes, SymNumber) else smoothing / classes
+        target = r.add("add", (r.add("mul", (target, 1 - smoothing)), share))
+    parts = _times(r, r.add("mul", (r.add("log_softmax", (x,), {"dim": 1}), target)), a["weight"])
+    return reduced(r, r.add("neg", (r.add("sum", (parts,), {"dim": 1, "keepdim": False}),)), a["reduction"])
+
+
+@lowering("nll_loss")
+def _nll_loss(r: Recorder, a: dict[str, Any]) -> Any:
+    return _of_labels(r, r.add("nll_loss", (floating(a["input"]), a["target"])), a)
+
+
+def _of_labels(r: Recorder, losses: SymTensor, a: dict[str, Any]) -> Any:
+    """The losses of labels, each times the weight of its label; their mean is divided by the sum of these weights."""
+    weight = a["weight"]
+    if weight is None:
+        return reduced(r, losses, a["reduction"])
+    if weight.type.dtype != "float" or weight.dims != a["input"].dims[1:]:
+        raise misfit()
+    rows = r.add("mul", (r.add("full_like", (a["input"], -1.0)), weight))
+    each = r.add("nll_loss", (rows, a["target"]))
+    losses = r.add("mul", (losses, each))
+    if a["reduction"] == "mean":
+        return r.add("div", (r.add("sum", (losses,)), r.add("sum", (each,))))
+    return reduced(r, losses, a["reduction"])
 
 
 @lowering("kl_div")

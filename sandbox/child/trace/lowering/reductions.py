@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from sandbox.child.protocol import Refusal
+from sandbox.child.trace.lowering.creation import constants_of
 from sandbox.child.trace.lowering.registry import LOWERINGS, Lowering, axes, floating, lowering, misfit
-from sandbox.child.trace.symbols import Pair, Recorder, SymTensor
+from sandbox.child.trace.symbols import Pair, Recorder, SymNumber, SymTensor
 
 
 def _spread(op: str) -> Lowering:
@@ -75,6 +77,19 @@ def _median(r: Recorder, a: dict[str, Any]) -> Any:
             raise misfit()
         return r.add("median", (x,))
     return Pair(r.add("median", (x,), {"dim": a["dim"], "keepdim": a["keepdim"]}), None)
+
+
+@lowering("quantile")
+def _quantile(r: Recorder, a: dict[str, Any]) -> Any:
+    """The quantile for a number q, or those for a tensor of constants, along a new first axis. Raises Refusal."""
+    q, attrs = a["q"], {name: a[name] for name in ("dim", "keepdim", "interpolation")}
+    numbers = constants_of(r, q) if isinstance(q, SymTensor) else [q]
+    if numbers is None or isinstance(q, SymNumber):
+        raise Refusal("SBX207")
+    if not all(type(n) in (int, float) for n in numbers):
+        raise misfit()
+    found = [r.add("quantile", (floating(a["input"]),), {"q": n, **attrs}) for n in numbers]
+    return r.add("stack", found, {"dim": 0}) if isinstance(q, SymTensor) and q.dims else found[0]
 
 
 @lowering("norm")

@@ -81,6 +81,8 @@ def _to(r: Recorder, a: dict[str, Any]) -> Any:
             raise Refusal("SBX231")
     if wanted is None:
         return a["input"]
+    if wanted.name == "small int":
+        return _to_small_int(r, a)
     if wanted.name not in ("float", "int", "bool"):
         return _to_other_float(r, a)
     return cast(r, a["input"], wanted.name)
@@ -103,6 +105,14 @@ def _to_like(r: Recorder, a: dict[str, Any]) -> Any:
 
 for _name in ("float", "int", "bool"):
     LOWERINGS[f"to_{_name}"] = lambda r, a, name=_name: cast(r, a["input"], name)  # type: ignore[misc]
+
+
+@lowering("to_small_int")
+def _to_small_int(r: Recorder, a: dict[str, Any]) -> Any:
+    """A mask as zeros and ones, which all integer types hold. Raises Refusal for other tensors: their values may be too large."""
+    if a["input"].type.dtype != "bool":
+        raise Refusal("SBX231")
+    return cast(r, a["input"], "int")
 
 
 @lowering("unsupported_type")

@@ -95,6 +95,7 @@ OUT: Final = P("out", "fixed", None)
 DTYPE: Final = P("dtype", "fixed", None)
 INPLACE: Final = P("inplace", "fixed", False)
 WEIGHT: Final = P("weight", "fixed", None)
+WEIGHTS: Final = P("weight", "tensor", None)
 KEEPDIM: Final = P("keepdim", "flag", False)
 DEVICE: Final = (
     P("device", "ignored", None),

@@ -9,13 +9,7 @@ from typing import Any, Final
 from sandbox.graph.operations.parts import edges, kernels, latex, python
 from sandbox.graph.operations.parts.attributes import Attr
 from sandbox.graph.operations.parts.bounds import unbounded
-from sandbox.graph.operations.parts.calls import (
-    REDUCTION,
-    WEIGHT,
-    P,
-    X,
-    call,
-)
+from sandbox.graph.operations.parts.calls import REDUCTION, WEIGHT, WEIGHTS, P, X, call
 from sandbox.graph.operations.parts.edges import Kind
 from sandbox.graph.operations.parts.shapes import ShapeError
 from sandbox.graph.operations.record import (
@@ -120,7 +114,7 @@ RECORDS: Final = (
                 "F.binary_cross_entropy",
                 X,
                 P("target", "tensor"),
-                WEIGHT,
+                WEIGHTS,
                 *REDUCTION,
                 by="binary_cross_entropy",
                 layers="BCELoss",
@@ -139,9 +133,9 @@ RECORDS: Final = (
                 "F.binary_cross_entropy_with_logits",
                 X,
                 P("target", "tensor"),
-                WEIGHT,
+                WEIGHTS,
                 *REDUCTION,
-                P("pos_weight", "fixed", None),
+                P("pos_weight", "tensor", None),
                 by="binary_cross_entropy_with_logits",
                 layers="BCEWithLogitsLoss",
             ),
@@ -198,7 +192,7 @@ RECORDS: Final = (
                 "F.cross_entropy",
                 X,
                 P("target", "tensor"),
-                WEIGHT,
+                WEIGHTS,
                 P("size_average", "fixed", None),
                 P("ignore_index", "fixed", -100),
                 P("reduce", "fixed", None),
@@ -229,7 +223,7 @@ RECORDS: Final = (
                 "F.nll_loss",
                 X,
                 P("target", "tensor"),
-                WEIGHT,
+                WEIGHTS,
                 P("size_average", "fixed", None),
                 P("ignore_index", "fixed", -100),
                 P("reduce", "fixed", None),

@@ -304,12 +304,13 @@ RECORDS: Final = (
             call(
                 "torch.quantile Tensor.quantile",
                 X,
-                P("q", "number"),
+                P("q", "any"),
                 P("dim", "axis", None),
                 KEEPDIM,
                 KEYWORDS,
                 P("interpolation", "text", "linear"),
                 OUT,
+                by="quantile",
             ),
         ),
         attrs={
