@@ -237,7 +237,7 @@ def test_parameters_without_a_value_are_named_with_a_line() -> None:
     assert (found.rule, found.excerpt) == ("SBX141", "gamma") and "`gamma=0.0`" in found.remedy
     method = source.replace("beta, gamma", "*, k=1.0").replace("(policy", "(self, policy")
     (found,) = vet(method + "    return self.loss_type\n", numeric=False).findings
-    assert found.rule == "SBX129" and "`loss_type=0.0`" in found.remedy
+    assert found.rule == "SBX129" and "`loss_type = 'sigmoid'`" in found.remedy
 
 
 def test_the_names_that_describe_a_module_are_left_out_and_nothing_else() -> None:

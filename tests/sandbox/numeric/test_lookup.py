@@ -281,6 +281,14 @@ def test_plain_uses_of_the_reference_are_not_noted(name: str) -> None:
         assert not found & {"SBX327", "SBX332"}, run.run(written(PLAIN[name]), seed=seed).findings
 
 
+def test_no_draw_notes_a_small_term_beside_a_constant() -> None:
+    """What a sum rounds on its last way to the loss changes no gradient."""
+    small = "0.157 * ((rho - 1 / (2 * beta)) ** 2 - 0.0128 * beta * pc) + 0.843 * torch.relu(1 - x)"
+    assert all("SBX327" not in _rules(small, seed) for seed in range(60))
+    decides = "s = 1e-7 * rc + 8\ntorch.where(s > 8 - 1e-5, F.softplus(-x), F.relu(1 - x))"
+    assert "SBX327" in _rules(decides, 0)
+
+
 @pytest.mark.parametrize("name", known.names("preference"))
 def test_published_losses_single_out_no_pair(name: str) -> None:
     for seed in (0, 1, 2):

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from sandbox.execute.evaluate import Array, Evaluator, Points
+from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.numeric.edges.lookup.edges import (
     MOST_EDGES,
     Edge,
@@ -88,6 +89,7 @@ class _Search:
     def __init__(self, evaluator: Evaluator, rng: np.random.Generator, describe: Describe) -> None:
         self.evaluator, self.graph, self.rng, self.describe = evaluator, evaluator.graph, rng, describe
         self.sites = sites(self.graph)
+        self.decisive = _decisive(self.graph)
         self._forms: dict[float, Forms] = {}
         self._keyed_sites: dict[Forms, list[Site]] = {}
         self._troubles: dict[Forms, str] = {}
@@ -204,8 +206,10 @@ class _Search:
         """As `_arithmetic`, in the values of the nodes that are `looked_at`, and in the quantities of sites that read one."""
         own = (
             value
-            for value, asked, changes in zip(forms.values, looked_at, forms.changes, strict=True)
-            if asked and changes
+            for value, asked, changes, decides in zip(
+                forms.values, looked_at, forms.changes, self.decisive, strict=True
+            )
+            if asked and changes and decides
         )
         deciding = (
             forms.deciding(site)
@@ -333,6 +337,21 @@ def _is_curved(forms: Forms, site: Site) -> bool:
 
 def _has_large_numbers(forms: Forms) -> bool:
     return any(abs(v.constant) > _LARGE for value in forms.values for v in value)
+
+
+def _decisive(graph: VerifiedGraph) -> list[bool]:
+    """For each node, whether anything but sums on the way to the loss reads it: what a sum rounds there changes no gradient."""
+    found = [False] * len(graph.nodes)
+    for i in reversed(range(len(graph.nodes))):
+        node = graph.nodes[i]
+        scales = node.op == "mul" and any(graph.types[a].is_number for a in node.args)
+        adds = node.op in _SUMS or scales
+        for a in node.args:
+            found[a] = found[a] or found[i] or not adds
+    return found
+
+
+_SUMS: Final = frozenset({"add", "sub", "neg"})
 
 
 def _table(count: int) -> Finding:
