@@ -75,6 +75,19 @@ def test_a_file_that_is_no_database_is_refused(evo: Command) -> None:
         assert result.code == 1 and "archive.db" in result.err and "Traceback" not in result.err
 
 
+def test_an_empty_archive_is_refused_and_the_run_begins_once_it_is_deleted(evo: Command) -> None:
+    path = evo.folder / "run" / "archive.db"
+    path.parent.mkdir()
+    path.touch()
+    begin = ("run", "--dir", "run", *QUICK, "--set", "budget.proposals=0")
+    for command in (begin, (*begin, "--dry-run"), ("status", "run"), ("show", "run"), ("inject", "run", "a.py"), ("ls", "run")):
+        result = evo.run(*command)
+        assert result.code in (1, 2) and "is an empty file: it holds no run" in result.err, result.err
+    assert path.stat().st_size == 0
+    path.unlink()
+    assert evo.run(*begin).code == 0
+
+
 def test_a_directory_without_a_run_is_refused(evo: Command) -> None:
     for command in (
         ("status", "."),
