@@ -12,7 +12,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,15 @@ from archive.sqlite.connection import COMPANIONS
 from archive.store import Archive
 from evo.config.schema import Config
 from evo.config.yaml_values import dump_yaml
-from fitness.task.protocol import TaskInfo
+from fitness.task.protocol import OPTIONS, TaskInfo
 
 PACKAGES = (
     "evopo", "torch", "transformers", "trl", "datasets", "accelerate", "peft", "numpy", "networkx", "sqlite-utils",
     "RestrictedPython", "openai", "pydantic", "matplotlib",
 )  # fmt: skip
+
+_OPTIONS, _DATA = f"{OPTIONS}.options.", f"{OPTIONS}.data"
+_FILES = f"{_DATA}."
 
 
 class RunDirError(Exception):
@@ -185,10 +188,9 @@ def _same_run(path: Path, archive: Archive, own: Mapping[str, Any], baseline: st
         return True
     if "kind" in changed:
         raise RunDirError(f"{path} holds {recorded.get('kind', 'a search')}; choose another directory with --dir")
-    keys = ["task"] if "task" in changed else changed  # another task has other options anyway
+    keys = ", ".join(changed_keys(changed))
     raise RunDirError(
-        f"{path} holds another run: {', '.join(keys)} would change; use its own configuration, or start anew with another "
-        "--dir, name or seed"
+        f"{path} holds another run: {keys} would change; use its own configuration, or start anew with another --dir, name or seed"
     )
 
 
@@ -200,6 +202,22 @@ def differences(recorded: Any, own: Any, prefix: str = "") -> set[str]:
             found |= differences(recorded.get(key), own.get(key), f"{prefix}{key}.")
         return found
     return set() if recorded == own else {prefix.rstrip(".")}
+
+
+def changed_keys(changed: Iterable[str]) -> list[str]:
+    """The keys of a configuration, as the user writes them, for keys at which two identities differ.
+
+    A task's identity has its options under `options`, and under `data` digests of its files, by the option that names them.
+    """
+    found = sorted(changed)
+    if "task" in found:
+        return ["task"]  # another task has other options anyway
+    options = {key.removeprefix(_OPTIONS) for key in found if key.startswith(_OPTIONS)}
+    files = {key.removeprefix(_FILES) for key in found if key.startswith(_FILES)}
+    others = [key for key in found if not key.startswith((_OPTIONS, _FILES)) and key != _DATA]
+    data = ["the task's own data"] if _DATA in found else []
+    contents = [f"the content of {OPTIONS}.{name}" for name in sorted(files - options)]
+    return [*(f"{OPTIONS}.{name}" for name in sorted(options)), *contents, *data, *others]
 
 
 def environment() -> dict[str, Any]:

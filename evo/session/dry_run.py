@@ -46,7 +46,7 @@ def rehearse(
     info = task_info(config.task, config.fitness)
     given = read_given(seed_from, info.contract, path)
     if ended := finished(path, config, info):
-        refuse_new(given, path, ended)
+        refuse_new(given, config, info.contract, path, ended)
         say(f"{path} is finished: {ended.reason}. The command would only print its table.")
         return
     if why := why_not_writable(path):

@@ -71,7 +71,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None], seed_fro
     population = Population(config, info, workers_for(config))
     ended = finished(path, config, info, population)
     if ended:
-        refuse_new(given, path, ended)
+        refuse_new(given, config, info.contract, path, ended)
         larger = "".join(f" --set {key}={value:.12g}" for key, value in ended.larger.items())
         say(f"{path} is finished: {ended.reason}." + (f" To go on, add to the same command:{larger}" if larger else ""))
         _closing(config, RunDir(path), say)

@@ -91,7 +91,7 @@ def test_files_that_are_no_database_are_refused(path, content):
 
 def test_an_empty_file_is_refused(path):
     path.touch()
-    with pytest.raises(NotAnArchive, match="is an empty file: it holds no run.*or delete the file"):
+    with pytest.raises(NotAnArchive, match=r"is an empty file: it holds no run.*or delete the file"):
         Reader.open(path)
     with pytest.raises(NotAnArchive, match="is an empty file"):
         Archive.open(path)

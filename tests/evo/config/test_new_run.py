@@ -4,7 +4,7 @@ import pytest
 
 from archive.errors import ArchiveError
 from evo.config.new_run import settled
-from evo.config.rundir import RunDir, differences, identity, open_run
+from evo.config.rundir import RunDir, changed_keys, differences, identity, open_run
 from evo.config.schema import Config
 from fitness.sentiment.worlds import EMBEDDED
 from fitness.task import task_info
@@ -49,3 +49,14 @@ def test_an_archive_that_cannot_be_read_is_an_error(tmp_path):
     RunDir(tmp_path).archive.write_text("no archive")
     with pytest.raises(ArchiveError):
         settled(Config(), tmp_path)
+
+
+def test_changed_keys_are_those_that_the_user_writes():
+    assert changed_keys(["fitness.options.beta", "fitness.options.evaluation.by", "seed", "baseline"]) == [
+        "fitness.beta", "fitness.evaluation.by", "baseline", "seed",
+    ]  # fmt: skip
+    assert changed_keys(["task", "fitness.options.beta", "fitness.data"]) == ["task"]
+    assert changed_keys(["fitness.options.data", "fitness.data.data", "fitness.data.model"]) == [
+        "fitness.data", "the content of fitness.model",
+    ]  # fmt: skip
+    assert changed_keys(["fitness.data"]) == ["the task's own data"]

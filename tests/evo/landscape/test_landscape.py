@@ -170,7 +170,7 @@ def test_the_task_of_a_run_is_made_as_it_was_recorded(tmp_path, world):
     settings = {"task": "sentiment", "seed": 7, "fitness": {"world": world, "pairs": 64, "beta": 0.2}}
     wanted = trainings_of(make_run(tmp_path / "run", settings), ("workers=1",), "short", 2)
     assert (wanted.info.beta, wanted.config.fitness["pairs"], wanted.rung, len(wanted.seeds)) == (0.2, 64, "short", 2)
-    with pytest.raises(RunDirError, match=r"fitness\.options\.pairs would change"):
+    with pytest.raises(RunDirError, match=r"as in the run in .*: fitness\.pairs would change"):
         trainings_of(tmp_path / "run", ("fitness.pairs=128",), None, 2)
 
 
