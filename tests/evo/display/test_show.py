@@ -17,7 +17,7 @@ from archive.records import RunRow
 from archive.store import Archive
 from evo.config.rundir import NotInRun, RunDir
 from evo.display.lookup import find_candidate
-from evo.display.show import ANCESTORS, Parts, ancestry, candidate_text, step_text
+from evo.display.show import ANCESTORS, Parts, ancestry, candidate_text, overview_text, step_text
 
 
 def lines_above(snapshot, candidate, depth=1):
@@ -62,3 +62,22 @@ def test_a_candidate_is_found_by_id_or_name(tmp_path):
             find_candidate(reader, "twim")
         with pytest.raises(NotInRun, match="the run has candidates 1 to 4"):
             find_candidate(reader, "77")
+
+
+def test_a_run_without_any_fitness_says_so_and_what_to_do(tmp_path):
+    with Archive.create(tmp_path / "archive.db", RunRow("x", 0, "task", "preference")) as archive:
+        assert overview_text(RunDir(tmp_path)).startswith("No candidates yet: a session records the seed losses")
+        archive.add_candidate("seed", "dpo", "", "", "preference")
+        evaluation = archive.queue_evaluation(1, "task", "short", 0)
+        archive.start_evaluation(evaluation)
+        told = overview_text(RunDir(tmp_path))
+        assert (
+            "No candidate has a fitness yet: no training has succeeded. 1 training not ended. The run is running"
+            in told
+        )
+        archive.fail_evaluation(evaluation, "diverged", "the loss became infinite")
+        told = overview_text(RunDir(tmp_path))
+        assert "1 training failed, the last one with diverged: the loss became infinite." in told
+        assert f"evopo status {tmp_path}" in told and "--step" not in told
+        archive.score_evaluation(archive.queue_evaluation(1, "task", "short", 1), 0.5)
+    assert "fitness yet" not in overview_text(RunDir(tmp_path))
