@@ -30,7 +30,7 @@ from evo.session.warm_start import read_given, refuse_new, vetted
 from fitness.chat.costs import Service, Usage
 from fitness.chat.errors import LLMError
 from fitness.preference.caches import why_not_writable
-from fitness.schedule.planned import plan, plan_of_claims
+from fitness.schedule.planned import plan, plan_of_claims, preparation_of_seeds
 from fitness.task import TaskInfo, task_info
 from sandbox import known
 from sandbox.vetting.vet import vet
@@ -181,17 +181,23 @@ def _cost(
         lines.append(
             f"  {part.part}, rung {part.rung}: {part.trainings} trainings of about {part.seconds_each:g} s each"
         )
-    seconds = sum(part.seconds for part in parts)
-    lines.append(
-        f"Trainings: about {sum(part.trainings for part in parts)}, {duration(seconds)} of training, "
-        f"about {duration(seconds / population.workers)} on {count(population.workers, 'worker')}, "
-        "by the task's estimate for a slow core."
-    )
     claims = plan_of_claims(info, population.ladder, seed_losses)
     if claims.trainings:
         lines.append(
             f"  {claims.part}, rung {claims.rung}: up to {claims.trainings} more of about {claims.seconds_each:g} s each"
         )
+    seconds, preparing = sum(part.seconds for part in parts), preparation_of_seeds(info, population.ladder)
+    if preparing:
+        lines.append(f"  the first training with each seed, on each worker: about {info.seed_seconds:.2g} s longer")
+    on_workers = seconds / population.workers + preparing
+    most = on_workers + claims.seconds / population.workers
+    further = f", and up to {claims.trainings} more if a claim depends on them" if claims.trainings else ""
+    longest = f", and up to {duration(most)} with those" if claims.trainings else ""
+    lines.append(
+        f"Trainings: about {sum(part.trainings for part in parts)}{further}. On {count(population.workers, 'worker')} about "
+        f"{duration(on_workers)}{longest}, by the task's estimate for a slow core; a machine that is busy with other work takes "
+        "longer."
+    )
     if studies := most_study_trainings(config, proposals):
         lines.append(f"  studies (tune, simplify), rung {info.search_rungs[0].name}: up to {studies} more trainings")
     lines.append(detectable_difference_note(info, population.ladder))
