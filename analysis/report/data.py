@@ -17,6 +17,7 @@ from analysis.lineage.graph import standing
 from analysis.lineage.moves import OperatorSummary, moves, phases, summaries
 from analysis.lineage.staleness import staleness
 from analysis.output.encode import one_line
+from analysis.output.latex_legend import with_legend
 from analysis.recorded import refusing, section
 from analysis.snapshot import CandidateStatus, Snapshot
 from analysis.wording import count, display_name, duration, figure, full_name, notes_on, origin, settings_of
@@ -317,7 +318,7 @@ def _leader(snapshot: Snapshot, id: int) -> Leader | None:
             for edge in snapshot.parents.get(id, ())
         ],
         python=to_python(graph),
-        latex=to_latex(graph),
+        latex=with_legend(to_latex(graph)),
         descriptors=[(name.replace("_", " "), _value(value)) for name, value in descriptors.items()],
         notes=[finding.message for finding in snapshot.findings.get(id, ())],
     )

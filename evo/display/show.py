@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from analysis.output.encode import block, one_line, visible
+from analysis.output.latex_legend import with_legend
 from analysis.snapshot import Snapshot
 from analysis.steering import shown_value
 from analysis.wording import columns, count, notes_on
@@ -43,7 +44,7 @@ CURVE_ROWS = 12
 
 _PRINTERS: Mapping[str, Callable[[VerifiedGraph, str], str]] = {
     "python": to_python,
-    "latex": lambda graph, _: to_latex(graph),
+    "latex": lambda graph, _: with_legend(to_latex(graph)),
     "trl": to_trl,
     "json": lambda graph, _: graph.to_json(),
 }
