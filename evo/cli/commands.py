@@ -56,7 +56,8 @@ for command in (compare, autopsy, evaluate, landscape, paper, transfer, *STEERIN
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Show a prompt, the plan and the maximum cost; check endpoints, model and data; train and pay nothing.",
+    help="Show the first prompt of a language model, the plan and the maximum cost; check endpoints, model and data; train and pay "
+    "nothing.",
 )
 @click.option("--offline", is_flag=True, help="With --dry-run: do not use the network (endpoints and the hub).")
 @reported

@@ -155,7 +155,9 @@ def _prompt(reader: Reader, proposal: ProposalRow) -> list[str]:
     if messages is not None:
         return [line for role, text in messages for line in (f"--- {one_line(role)}", _plain(text))]
     if proposal.proposer == BUILTIN:
-        return ["The built-in proposer was asked, which gets no prompt."]
+        return [
+            "The built-in proposer was asked. It is a program and gets no prompt: only the operator and the parents."
+        ]
     if proposal.operator in STUDIES:
         return ["Nothing was asked: the trainings of its forms decide what a study proposes."]
     if proposal.proposer == PERSON:

@@ -91,13 +91,26 @@ def _described(
         *(f"  {name}: {_vetted(name)}" for name in population.seed_losses),
         *(f"  {one_line(loss.name)} ({one_line(loss.provenance.words)}): accepted" for loss in own),
         "",
-        "A first prompt (the built-in proposer gets the same request as data, not as text):",
-        *(f"--- {m.role}\n{m.content}" for m in prompt_of(request, config, Templates.of(config.prompt.templates))),
-        "---",
+        *_first_prompt(config, request),
         "",
         *_cost(config, info, population, proposers, request),
     ]
     return "\n".join(lines)
+
+
+def _first_prompt(config: Config, request: Request) -> list[str]:
+    """Lines with a first prompt; without a language model, with what the built-in proposer gets in its place."""
+    if not config.asks_a_model:
+        parents = ", ".join(parent.name for parent in request.parents)
+        return [
+            f"No prompt is sent: the built-in proposer makes the losses. A first request gives it the operator {request.operator}"
+            f"{f' and the verified graph of {parents}' if parents else ''}; later ones also which parents scored lower than the "
+            "baseline, what was made of them before, and what the sandbox found. To see the prompt of a language model: "
+            "--dry-run --offline --set llm.model=NAME",
+        ]
+    others = " (the built-in proposer, which takes part, gets no prompt)" if config.asks_the_builtin else ""
+    messages = prompt_of(request, config, Templates.of(config.prompt.templates))
+    return [f"A first prompt{others}:", *(f"--- {m.role}\n{m.content}" for m in messages), "---"]
 
 
 def _vetted(name: str) -> str:

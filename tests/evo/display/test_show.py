@@ -46,6 +46,9 @@ def test_a_step_says_what_came_of_its_attempts(tmp_path):
     assert [line.partition(": refine by built-in proposer: ")[2] for line in told] == [
         "the call failed: no answer", "candidate 1",
     ]  # fmt: skip
+    assert candidate_text(RunDir(tmp_path), "1", Parts(prompt=True)) == (
+        "The built-in proposer was asked. It is a program and gets no prompt: only the operator and the parents."
+    )
     with pytest.raises(NotInRun, match="the run has steps 1 to 1"):
         step_text(RunDir(tmp_path), 2, Parts())
 
