@@ -20,7 +20,7 @@ from analysis.output.encode import one_line
 from analysis.output.latex_legend import with_legend
 from analysis.recorded import refusing, section
 from analysis.snapshot import CandidateStatus, Snapshot
-from analysis.wording import count, display_name, duration, figure, full_name, notes_on, origin, settings_of
+from analysis.wording import count, display_name, duration, figure, full_name, notes_on, origin, settings_of, told_name
 from archive.disk.files import read_bounded
 from archive.errors import CorruptArchive, UnsafeFile
 from archive.records import STUDIES, EvaluationState, EventKind, FindingRow, ProposalState
@@ -138,7 +138,7 @@ def phase_sentences(snapshot: Snapshot) -> list[str]:
     sentences = []
     for phase in phases(moves(snapshot)):
         steps = f"step {phase.first}" if phase.first == phase.last else f"steps {phase.first} to {phase.last}"
-        focus = f", mostly from {display_name(snapshot.candidates[phase.focus])}" if phase.focus is not None else ""
+        focus = f", mostly from {told_name(snapshot, phase.focus)}" if phase.focus is not None else ""
         sentences.append(f"{steps}: {phase.operator} leads ({phase.share:.0%} of proposals){focus}")
     return sentences
 
