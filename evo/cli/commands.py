@@ -12,7 +12,7 @@ from evo.cli.autopsy import autopsy
 from evo.cli.betas import betas_of
 from evo.cli.compare import compare
 from evo.cli.evaluate import evaluate
-from evo.cli.failures import FAILURE, interrupted, reported
+from evo.cli.failures import FAILURE, interrupted_in, reported
 from evo.cli.landscape import landscape
 from evo.cli.paper import paper
 from evo.cli.steering import STEERING
@@ -103,7 +103,7 @@ def run(
         )
         sys.exit(FAILURE)
     except KeyboardInterrupt:
-        interrupted(f"Interrupted. All results so far are recorded in {path}; the same command continues.")
+        interrupted_in(path)
 
 
 @main.command()
@@ -314,10 +314,11 @@ def baselines(
             write_picture(picture, rows, wanted)
             _tell("Picture:", picture)
     except KeyboardInterrupt:
-        interrupted("Interrupted. All results so far are recorded; the same command continues.")
+        interrupted_in(path)
 
 
 @main.command()
+@reported
 def tasks() -> None:
     """List tasks and contracts of evopo and of installed packages, with the package that each comes from."""
     from evo.display.tasks import tasks_text
@@ -326,6 +327,7 @@ def tasks() -> None:
 
 
 @main.command()
+@reported
 def env() -> None:
     """Print versions, hardware and the sandbox's guarantees on this machine, for a bug report."""
     from evo.display.views import environment_text

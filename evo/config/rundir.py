@@ -92,7 +92,10 @@ def existing_run(path: Path) -> RunDir:
     if os.path.lexists(path) and not os.path.isdir(path):
         raise RunDirError(f"{path} is a file; give the directory of a run, or the {rundir.archive.name} in it")
     if not there(rundir.archive):
-        raise RunDirError(f"{path} holds no run (no {rundir.archive.name}); give the directory that `evopo run` named")
+        missing = f"no {rundir.archive.name}" if os.path.lexists(path) else "there is no such directory"
+        raise RunDirError(
+            f"{path} holds no run ({missing}); give the directory that `evopo run` named; `evopo ls` lists those in runs/"
+        )
     return rundir
 
 
