@@ -92,11 +92,22 @@ def existing_run(path: Path) -> RunDir:
     if os.path.lexists(path) and not os.path.isdir(path):
         raise RunDirError(f"{path} is a file; give the directory of a run, or the {rundir.archive.name} in it")
     if not there(rundir.archive):
-        missing = f"no {rundir.archive.name}" if os.path.lexists(path) else "there is no such directory"
+        missing = _missing(path, rundir.archive.name)
         raise RunDirError(
             f"{path} holds no run ({missing}); give the directory that `evopo run` named; `evopo ls` lists those in runs/"
         )
     return rundir
+
+
+def _missing(path: Path, archive: str) -> str:
+    """What is missing in a path that holds no archive."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return "there is no such directory"
+    except OSError as error:
+        return error.strerror or str(error)
+    return f"no {archive}"
 
 
 def default_directory(config: Config) -> Path:
@@ -128,9 +139,8 @@ def open_run(
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunDirError(
-            f"cannot create the run directory {path}: {error.strerror}; choose another with --dir"
-        ) from None
+        why = "a file has this name" if isinstance(error, FileExistsError) else error.strerror
+        raise RunDirError(f"cannot create the run directory {path}: {why}; choose another with --dir") from None
     if not os.access(path, os.W_OK | os.X_OK):
         raise RunDirError(
             f"the run directory {path} is not writable; change its permissions or choose another with --dir"

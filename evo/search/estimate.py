@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from statistics import fmean, median
 from typing import NamedTuple
@@ -26,7 +26,7 @@ from fitness.task.protocol import TaskInfo
 MEASURED = 4
 """Number of answered proposals from which on the number of requests follows from measured times."""
 FEW = 4
-"""Number of measured trainings at a rung below which the shortest is the usual one: the first of a worker takes longer."""
+"""Number of measured trainings at a rung from which on their median counts. The first ones of a worker or a seed take longer."""
 MOST_REQUESTS = 4
 LEAST_TRAINING = 0.1
 """Seconds of training for one proposal, at least: shorter trainings do not keep a worker busy, with however many requests."""
@@ -49,17 +49,19 @@ class Pace:
         return bool(self.trainings)
 
     def training(self, rung: str, info: TaskInfo, *, slow: bool = False) -> float:
-        """Seconds of a usual training at a rung: the median. `slow`: the mean, if that is longer."""
+        """Seconds of a usual training at a rung. `slow`: the mean of those measured, if that is longer."""
         if rung in self.trainings:
-            return _length(self.trainings[rung], slow)
-        here = sum(_length(times, slow) for times in self.trainings.values())
+            return self._length(rung, info, slow)
+        here = sum(self._length(name, info, slow) for name in self.trainings)
         estimated = sum(info.rung(name).estimated_seconds for name in self.trainings)
         return info.rung(rung).estimated_seconds * (here / estimated if estimated > 0 else 1.0)
 
-
-def _length(times: Collection[float], slow: bool) -> float:
-    usual = median(times) if len(times) >= FEW else min(times)
-    return max(usual, fmean(times)) if slow else usual
+    def _length(self, rung: str, info: TaskInfo, slow: bool) -> float:
+        """The median of the trainings at a rung. Of the first few the shortest, less the share of its seed's preparation."""
+        times, estimate = self.trainings[rung], info.rung(rung).estimated_seconds
+        few = min(times) * (estimate / (estimate + info.seed_seconds) if estimate > 0 else 1.0)
+        usual = median(times) if len(times) >= FEW else few
+        return max(usual, fmean(times)) if slow else usual
 
 
 class Span(NamedTuple):

@@ -59,6 +59,8 @@ def test_a_candidate_is_found_by_id_or_name(tmp_path):
             archive.add_candidate("seed", name, "", "", "preference")
     with Reader.open(tmp_path / "archive.db") as reader:
         assert [find_candidate(reader, name) for name in ("1", "dpo", "DPO", "2", "4")] == [1, 1, 1, 2, 4]
+        with pytest.raises(NotInRun, match="no candidate 'TWIN'; did you mean twin"):
+            find_candidate(reader, "TWIN")
         with pytest.raises(NotInRun, match=r"(?s)2 candidates are called 'twin'; give the id of one:.*2 .*3 "):
             find_candidate(reader, "twin")
         with pytest.raises(NotInRun, match="no candidate 'twim'; did you mean twin"):

@@ -57,6 +57,9 @@ def test_of_two_or_three_trainings_the_shortest_is_usual_and_the_mean_bounds_the
     assert (pace.training("short", INFO), pace.training("short", INFO, slow=True)) == (3.0, 12.0)
     assert (pace.training("full", INFO), pace.training("full", INFO, slow=True)) == (9.0, 36.0)
     assert seconds(Workload({"short": 10}, {}), pace, INFO, workers=1) == pytest.approx((30.0, 120.0))
+    prepared = replace(INFO, seed_seconds=4.0)  # twice what a training at the rung short takes by the estimate
+    assert pace.training("short", prepared) == pytest.approx(1.0)
+    assert _pace(short=[3.0] * 4).training("short", prepared) == 3.0
 
 
 def test_further_trainings_that_a_claim_depends_on_bound_the_estimate():
