@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from archive.disk.files import remove, replace, there
-from archive.records import RunRow
+from archive.records import BY_PEOPLE, RunRow
 from archive.sqlite.connection import COMPANIONS
 from archive.store import Archive
 from evo.config.schema import Config
@@ -132,7 +132,8 @@ def open_run(
 ) -> tuple[RunDir, Archive, bool]:
     """The directory, its archive open for writing, and whether the run existed before.
 
-    A run of another identity without any result is replaced, since the new configuration may be a correction of the old one.
+    A run of another identity that holds neither a result nor anything that a person gave to it is replaced, since the new
+    configuration may be a correction of the old one.
     `prompts`: hash of the templates by operator, for the manifest. Raises RunDirError, ArchiveError.
     """
     rundir = RunDir(path)
@@ -150,7 +151,7 @@ def open_run(
     if resumed:
         archive = Archive.open(rundir.archive)
         try:
-            resumed = _same_run(path, archive, own, baseline if config.baseline or kind else None)
+            resumed = continues(path, own, baseline if config.baseline or kind else None)
         except BaseException:
             archive.close()
             raise
@@ -180,18 +181,20 @@ def open_run(
     return rundir, archive, resumed
 
 
-def _same_run(path: Path, archive: Archive, own: Mapping[str, Any], baseline: str | None) -> bool:
-    """Whether the archive belongs to this run; False if it belongs to another run without results. Raises RunDirError.
+def continues(path: Path, own: Mapping[str, Any], baseline: str | None) -> bool:
+    """Whether a run of the identity `own` continues the one in `path`. Read-only. Raises RunDirError, ArchiveError.
 
+    False if that has another identity and holds neither a result nor anything that a person gave to it, so that it may be replaced.
     `baseline`: None if the configuration does not name one.
     """
     from archive.query import Reader
 
-    with Reader.open(archive.path) as reader:
+    with Reader.open(RunDir(path).archive) as reader:
         run = reader.run()
         recorded = run.identity
         done = reader.progress()
         empty = not done.requests and done.trainings == done.unfinished and not reader.policies()
+        empty = empty and not any(reader.events(kind=kind) for kind in BY_PEOPLE)
     changed = sorted(differences(recorded, own))
     if baseline not in (None, run.baseline):
         changed.append("baseline")

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from analysis.output.encode import one_line
 from analysis.wording import count, duration
+from archive.disk.files import there
+from archive.query import Reader
 from archive.records import Operator, Role
 from evo.campaign.backlog import GivenLoss
 from evo.config.budget_settings import AMOUNTS
-from evo.config.rundir import RunDirError
+from evo.config.rundir import RunDir, RunDirError, continues, identity
 from evo.config.schema import Config
 from evo.proposing.briefing import prompt_of
 from evo.proposing.context import Context
@@ -54,6 +56,8 @@ def rehearse(
     require_seed_losses(config, info)
     own = vetted(given, config, info.contract, path)
     population = Population(config, info, workers_for(config), given=len(own))
+    for line in _held(path, config, info, population):
+        say(line)
     failure: PreflightFailed | None = None
     try:
         cleared = preflight(config, info, online=online, may_cost=False)
@@ -72,6 +76,21 @@ def rehearse(
         say(note)
     tried = "without the network" if not online else "endpoints, model and data were checked"
     say(f"No fault was found that would prevent the start ({tried}).")
+
+
+def _held(path: Path, config: Config, info: TaskInfo, population: Population) -> list[str]:
+    """A line on the unfinished run in `path`, if there is one. Raises RunDirError if the run would be refused there."""
+    if not there(RunDir(path).archive):
+        return []
+    baseline = population.baseline_name if config.baseline else None
+    if not continues(path, identity(config, info), baseline):
+        return [f"{path} holds a run with other settings and without a result, which this run would replace."]
+    with Reader.open(RunDir(path).archive) as reader:
+        done = reader.progress()
+    return [
+        f"{path} holds this run, unfinished, with {count(done.requests, 'request')} and {count(done.trainings, 'training')}: the "
+        "command continues it. The figures below are for a whole run."
+    ]
 
 
 def _described(

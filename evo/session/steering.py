@@ -104,10 +104,9 @@ def inject(rundir: RunDir, files: list[Path]) -> list[str]:
 
 def _given_twice(loss: SourceText, file: str, candidate: int | None) -> str:
     """A line for a file whose content was given before: it would only be a duplicate of itself."""
-    as_what = "which becomes a candidate at the next step" if candidate is None else f"candidate {candidate}"
-    if loss.provenance.file == file:
-        return f"Not recorded: {loss.place} was given before, and its content is the same ({as_what})."
-    return f"Not recorded: {loss.place} was given before: {one_line(file)}, {as_what}, has the same content."
+    becomes = "it becomes a candidate at the next step" if candidate is None else f"it is candidate {candidate}"
+    name = "" if loss.provenance.file == file else f" as {one_line(file)}"
+    return f"Not recorded: {loss.place} was given before{name}, with the same content; {becomes}."
 
 
 def pin(rundir: RunDir, named: str, *, remove: bool) -> str:
@@ -198,6 +197,8 @@ def _descriptor(rundir: RunDir, text: str) -> tuple[str, str]:
             plain = shown_value(float(plain))
         except ValueError:
             raise ConfigError(f"--descriptor: {name} is a number, got {value!r}") from None
+    if kind is bool and plain not in ("yes", "no"):
+        raise ConfigError(f"--descriptor: {name} is yes or no, got {value!r}")
     return name, plain
 
 

@@ -136,6 +136,31 @@ def test_a_configuration_without_trainings_may_be_corrected(evo: Command) -> Non
     assert "Search ended" in (evo.folder / "run" / "run.log").read_text("utf-8")
 
 
+def test_a_run_without_a_result_is_replaced_unless_a_person_gave_something_to_it(evo: Command) -> None:
+    wrong = evo.run("run", "--dir", "run", *QUICK, "--set", "fitness.train_items=100000")
+    assert wrong.code == 1 and "train_items" in wrong.err
+    other = ("run", "--dir", "run", *QUICK, "--set", "fitness.epochs=2", "--set", "budget.proposals=0")
+    assert "which this run would replace" in evo.run(*other, "--dry-run").out
+    assert evo.run("note", "run", "--run", "do not lose this").code == 0
+    for command in (other, (*other, "--dry-run")):
+        refused = evo.run(*command)
+        assert (
+            refused.code == 2
+            and "run holds another run: fitness.epochs, fitness.train_items would change" in refused.err
+        )
+    assert "do not lose this" in evo.run("status", "run").out
+    (evo.folder / "run" / "archive.db").unlink()
+    assert evo.run("run", "--dir", "run", *QUICK, "--set", "fitness.train_items=100000").code == 1
+    assert "replaces a run with other settings that had no result" in evo.run(*other).out
+
+
+def test_a_dry_run_in_the_directory_of_another_run_is_refused_like_the_run(evo: Command, finished: Path) -> None:
+    command = ("run", "--dir", str(finished), *QUICK, "--set", "fitness.epochs=2")
+    for arguments in (command, (*command, "--dry-run", "--offline")):
+        refused = evo.run(*arguments)
+        assert refused.code == 2 and "holds another run: fitness.epochs would change" in refused.err
+
+
 def test_baselines_and_searches_refuse_each_others_directories(evo: Command, finished: Path) -> None:
     quick = QUICK[: QUICK.index("ladder.finalists=2") - 1]
     taken = evo.run("baselines", "--dir", str(finished), *quick, "--loss", "mse", "--seeds", "1")

@@ -50,11 +50,15 @@ def test_a_person_steers_a_running_search_and_nothing_of_it_is_lost_by_kill_9(ev
         again = evo.run("inject", "run", "own.py")
         assert again.code == 0 and "Not recorded: own.py was given before" in again.out
         assert "not pinned" in evo.run("unpin", "run", "1").err
+        assert "coupled is yes or no, got 'maybe'" in evo.run("ban", "run", "--descriptor", "coupled=maybe").err
         assert evo.run("ban", "run", "cross_entropy").code == evo.run("pin", "run", "999").code == 2
         wait_for(process, archive, lambda reader: any(p.proposer == "person" for p in reader.proposals()))
         own = next(row.id for row in snapshot(archive).candidates.values() if row.name == "own")
         (evo.folder / "copy.py").write_text(OWN)
-        assert f"own.py, candidate {own}, has the same content" in evo.run("inject", "run", "copy.py").out
+        assert (
+            f"given before as own.py, with the same content; it is candidate {own}"
+            in evo.run("inject", "run", "copy.py").out
+        )
         assert evo.run("inject", "run", "late.py").code == 0
         process.send_signal(signal.SIGKILL)
         process.communicate()
