@@ -52,9 +52,13 @@ class Pace:
         """Seconds of a usual training at a rung. `slow`: the mean of those measured, if that is longer."""
         if rung in self.trainings:
             return self._length(rung, info, slow)
-        here = sum(self._length(name, info, slow) for name in self.trainings)
+        usual = [self._length(name, info, False) for name in self.trainings]
         estimated = sum(info.rung(name).estimated_seconds for name in self.trainings)
-        return info.rung(rung).estimated_seconds * (here / estimated if estimated > 0 else 1.0)
+        scaled = info.rung(rung).estimated_seconds * (sum(usual) / estimated if estimated > 0 else 1.0)
+        if not (slow and usual):
+            return scaled
+        # Loading and preparing takes as long at every rung.
+        return scaled + fmean(self._length(name, info, True) - u for name, u in zip(self.trainings, usual, strict=True))
 
     def _length(self, rung: str, info: TaskInfo, slow: bool) -> float:
         """The median of the trainings at a rung. Of the first few the shortest, less the share of its seed's preparation."""
