@@ -19,10 +19,25 @@ def display_name(candidate: CandidateRow | Brief, width: int = 48) -> str:
     return "DPO" if is_dpo else one_line(candidate.name, width)
 
 
-def full_name(snapshot: Snapshot, candidate: int, width: int = 48) -> str:
-    """A candidate's name, followed in brackets by the known loss that it is, by its caution, and by a person as its author."""
+def told_name(snapshot: Snapshot, candidate: int, width: int = 48) -> str:
+    """A candidate's name in a sentence, with its id if another candidate of the run has the same name."""
+    id = f" (candidate {candidate})" if candidate in snapshot.namesakes else ""
+    return display_name(snapshot.candidates[candidate], width) + id
+
+
+def told_arm(snapshot: Snapshot, arm: Arm) -> str:
+    """`told_name` with the arm's beta and learning rate, where these are not the task's own."""
+    return f"{told_name(snapshot, arm.candidate)} {settings_of(arm)}".rstrip()
+
+
+def full_name(snapshot: Snapshot, candidate: int, width: int = 48, *, told_apart: bool = False) -> str:
+    """A candidate's name, followed in brackets by the known loss that it is, by its caution, and by a person as its author.
+
+    `told_apart`: with the id, as in `told_name`; not needed in a table with ids.
+    """
+    id = f"candidate {candidate}" if told_apart and candidate in snapshot.namesakes else ""
     author = "written by a person" if snapshot.by_person(candidate) else ""
-    words = "; ".join(filter(None, (author, snapshot.known_as(candidate), snapshot.caution(candidate))))
+    words = "; ".join(filter(None, (id, author, snapshot.known_as(candidate), snapshot.caution(candidate))))
     return display_name(snapshot.candidates[candidate], width) + (f" ({words})" if words else "")
 
 

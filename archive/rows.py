@@ -95,6 +95,12 @@ class RowReader(View):
         """Name, origin and status of all candidates, in order of ids."""
         return [brief(row, self.path) for row in self._rows(f"{BRIEF} ORDER BY c.id")]
 
+    def namesakes(self) -> list[int]:
+        """The ids of the candidates whose name another candidate has too; upper and lower case count as the same."""
+        there = "SELECT lower(name) FROM candidate WHERE event_id <= :at"
+        sql = f"SELECT id FROM candidate WHERE event_id <= :at AND lower(name) IN ({there} GROUP BY 1 HAVING count(*) > 1)"
+        return [row["id"] for row in self._rows(f"{sql} ORDER BY id")]
+
     def descriptors(self) -> Iterator[Mapping[str, Any]]:
         """The descriptors of each candidate that has some, one by one."""
         for row in self._each(f"{VERDICTS} AND descriptors IS NOT NULL ORDER BY candidate_id"):

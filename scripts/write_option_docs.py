@@ -27,6 +27,7 @@ from fitness.classification import options as classification  # noqa: E402
 from fitness.preference import options as preference_options  # noqa: E402
 from fitness.schedule.settings import LadderSettings  # noqa: E402
 from fitness.sentiment import options as sentiment  # noqa: E402
+from fitness.sentiment.worlds import EMBEDDED  # noqa: E402
 
 START, END = "<!-- options: written by scripts/write_option_docs.py -->\n", "<!-- end of options -->\n"
 Sections = dict[str, type[BaseModel]]
@@ -59,6 +60,9 @@ PAGES: dict[str, Sections] = {
     },
 }
 
+NEW_RUN: dict[type[BaseModel], BaseModel] = {sentiment.Options: sentiment.Options.model_validate({"world": EMBEDDED})}
+"""Options of a new run that sets none, where these are not the defaults of the model."""
+
 
 def tables(sections: Sections) -> str:
     """The options of all sections as Markdown tables."""
@@ -66,12 +70,18 @@ def tables(sections: Sections) -> str:
 
 
 def _table(section: type[BaseModel]) -> str:
-    rows = ["option | default | meaning", "--- | --- | ---"]
+    new = NEW_RUN.get(section)
+    rows = (
+        ["option | default | meaning", "--- | --- | ---"]
+        if new is None
+        else ["option | default of a new run | in `classic` | meaning", "--- | --- | --- | ---"]
+    )
     own = section.__annotations__ if issubclass(section, LLMConfig) else section.model_fields
     for name, field in section.model_fields.items():
         if name in own and field.description:
             default = {} if field.default_factory is dict else field.default
-            rows.append(f"`{name}` | {_default(default)} | {_escaped(field.description)}")
+            begun = [] if new is None else [_default(getattr(new, name))]
+            rows.append(" | ".join([f"`{name}`", *begun, _default(default), _escaped(field.description)]))
     return "\n".join(rows) + "\n"
 
 

@@ -25,7 +25,7 @@ from analysis import stats
 from analysis.claims.crossed import covering_items
 from analysis.claims.obstacles import KnownLosses, Obstacle, Withheld, WithheldKind, edge, obstacle
 from analysis.snapshot import Arm, CandidateStatus, Snapshot
-from analysis.wording import count, display_name
+from analysis.wording import count, told_name
 from archive.records import Items
 from sandbox.identity.relation import Relation
 
@@ -292,7 +292,7 @@ class _Stage:
         reads_beta = graph is not None and "beta" in graph.inputs
         grid = [pair for pair in self.snapshot.final.grid if reads_beta or pair[0] is None]
         if not set(grid) <= {(arm.beta, arm.learning_rate) for arm in tried}:
-            return f"{display_name(self.snapshot.candidates[best])}, the best other known loss, was not tuned"
+            return f"{told_name(self.snapshot, best)}, the best other known loss, was not tuned"
         found = best_arm({arm: scores for arm, scores in self.arms.items() if arm.candidate == best})
         return edge(self.snapshot, found, tried) if found is not None and len(tried) > 1 else ""
 
@@ -361,14 +361,14 @@ def _withheld(snapshot: Snapshot, stage: _Stage) -> Withheld | None:
     """Why no loss may be called above the baseline; None where it may be."""
     assert stage.reference is not None
     if failed := stage.failed.get(stage.reference):
-        name = display_name(snapshot.candidates[stage.reference.candidate])
+        name = told_name(snapshot, stage.reference.candidate)
         words = f"{name} itself failed on {failed} of these seeds, so only the seeds that went well are left"
         return Withheld(WithheldKind.FAILED, words)
     tried = [measured.arm for measured in stage.baseline_arms()]
     if (final := snapshot.final) is not None:
         left = [pair for pair in final.grid if pair not in {(arm.beta, arm.learning_rate) for arm in tried}]
         if left:
-            name = display_name(snapshot.candidates[stage.reference.candidate])
+            name = told_name(snapshot, stage.reference.candidate)
             words = f"the final has not ended: {len(left)} of {count(len(final.grid), 'setting')} of {name} are not trained yet"
             return Withheld(WithheldKind.PENDING, words)
     words = edge(snapshot, stage.reference, tried)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from analysis import stats
 from analysis.claims.comparison import Comparison, Decision, decide
+from analysis.claims.ending import end_reason, so_far, unfinished, without_final
 from analysis.claims.obstacles import ObstacleKind, WithheldKind, widening
 from analysis.output.encode import one_line
 from analysis.snapshot import Snapshot
-from analysis.wording import arm_name, count, display_name, figure, full_name, how_known, plus_minus
+from analysis.wording import count, figure, full_name, how_known, plus_minus, told_arm, told_name
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,17 @@ def headline_of(snapshot: Snapshot) -> Headline:
     decision = decide(snapshot)
     if decision is None:
         return Headline(_nothing_yet(snapshot))
+    interim, ended = unfinished(snapshot), without_final(snapshot, decision)
     if decision.best is None:
-        return Headline(_none_sound(snapshot, decision))
+        none_sound = _none_sound(snapshot, decision)
+        return Headline(f"{_INTERIM}: {none_sound}" if interim else " ".join(filter(None, [none_sound, ended])))
     best = decision.best
     pair = best.paired
+    sentence = _so_far(snapshot, decision, best) if interim else _sentence(snapshot, decision, best)
     return Headline(
-        text=" ".join([_sentence(snapshot, decision, best), *_failures(snapshot, decision)]),
-        distinguishable=best.distinguishable,
-        discovery=best.discovery,
+        text=" ".join(filter(None, [sentence, *_failures(snapshot, decision), ended])),
+        distinguishable=best.distinguishable and not interim,
+        discovery=best.discovery and not interim,
         difference=pair.difference,
         standard_error=pair.standard_error,
         seeds=len(pair.seeds),
@@ -61,30 +65,54 @@ def headline_of(snapshot: Snapshot) -> Headline:
     )
 
 
+_INTERIM = "The run is unfinished, so nothing is concluded yet"
+
+
+def _so_far(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
+    """The headline of an unfinished run: figures, and no claim in either direction."""
+    pair = best.paired
+    return (
+        f"{_INTERIM}: the best proposed loss so far, {_full(snapshot, best.arm.candidate)}, differs from "
+        f"{told_arm(snapshot, decision.baseline)} by {plus_minus(pair.difference, pair.standard_error, signed=True)} (paired over "
+        f"{_where(decision, best)}), {so_far(snapshot, decision)}."
+    )
+
+
 def _nothing_yet(snapshot: Snapshot) -> str:
+    reason = end_reason(snapshot)
+    begin, end = (
+        ("Nothing to compare", f"; the run has ended: {reason}.") if reason else ("Nothing to compare yet", ".")
+    )
     if snapshot.baseline is None:
-        return "Nothing to compare yet: the run holds no seed loss."
-    name = display_name(snapshot.baseline)
+        return f"{begin}: the run holds no seed loss{end}"
+    name = told_name(snapshot, snapshot.baseline.id)
     if not any(arm.candidate == snapshot.baseline.id for arm in snapshot.scores):
-        return f"Nothing to compare yet: {name} has no score."
-    return f"Nothing to compare yet: no proposed loss was scored on a seed that {name} was scored on."
+        return f"{begin}: {name} has no score{end}"
+    return f"{begin}: no proposed loss was scored on a seed that {name} was scored on{end}"
+
+
+def _full(snapshot: Snapshot, candidate: int) -> str:
+    return full_name(snapshot, candidate, told_apart=True)
+
+
+def _where(decision: Decision, best: Comparison) -> str:
+    """The seeds and items that a comparison rests on, and the rung."""
+    kind, groups = "fresh seed" if decision.fresh else "shared seed", best.paired.groups
+    items = f" and {count(groups, 'group')} of test items" if groups else ""
+    return f"{count(len(best.paired.seeds), kind)}{items} at rung {one_line(decision.rung)}"
 
 
 def _none_sound(snapshot: Snapshot, decision: Decision) -> str:
     """The headline where every finalist has a caution."""
-    names = [f"{display_name(snapshot.candidates[c.arm.candidate])} {c.caution}" for c in decision.finalists]
+    names = [f"{told_name(snapshot, c.arm.candidate)} {c.caution}" for c in decision.finalists]
     kind = "finalist" if decision.fresh else "proposed loss"
     return f"No claim can be made for {'the only' if len(names) == 1 else 'any'} {kind}. {'; '.join(names)}."
 
 
 def _sentence(snapshot: Snapshot, decision: Decision, best: Comparison) -> str:
     assert snapshot.baseline is not None
-    baseline = arm_name(snapshot.baseline, decision.baseline)
-    name = full_name(snapshot, best.arm.candidate)
-    pair = best.paired
-    kind = "fresh seed" if decision.fresh else "shared seed"
-    items = f" and {count(pair.groups, 'group')} of test items" if pair.groups else ""
-    where = f"{count(len(pair.seeds), kind)}{items} at rung {one_line(decision.rung)}"
+    baseline, name = told_arm(snapshot, decision.baseline), _full(snapshot, best.arm.candidate)
+    pair, where = best.paired, _where(decision, best)
     if pair.standard_error is None:
         return (
             f"No claim can be made: the best proposed loss, {name}, differs from {baseline} by "
@@ -133,17 +161,17 @@ def _discovery(snapshot: Snapshot, decision: Decision, best: Comparison, where: 
     """The headline of a discovery. The weaker claim comes first: against the known loss with the largest p-value."""
     assert snapshot.baseline is not None and best.rival is not None and best.new is not None
     rival, pair = best.rival, best.rival.paired
-    known = arm_name(snapshot.candidates[rival.arm.candidate], rival.arm)
+    known = told_arm(snapshot, rival.arm)
     of = count(decision.known, "known loss", "known losses")
     of += f" ({given} of them given to the run)" if (given := decision.given) else ""
     hardest = f", the hardest of {of} to tell it from" if decision.known > 1 else ""
     too = ""
     if rival.arm != decision.baseline:
         own = plus_minus(best.paired.difference, best.paired.standard_error)
-        too = f", and {own} above {arm_name(snapshot.baseline, decision.baseline)}"
+        too = f", and {own} above {told_arm(snapshot, decision.baseline)}"
     among = f", corrected for {len(decision.finalists)} finalists" if len(decision.finalists) > 1 else ""
     return (
-        f"A discovery: {full_name(snapshot, best.arm.candidate)} scores {plus_minus(pair.difference, pair.standard_error)} above "
+        f"A discovery: {_full(snapshot, best.arm.candidate)} scores {plus_minus(pair.difference, pair.standard_error)} above "
         f"{known}{hardest}{too} (paired over {where}; p = {best.new:.2g}{among})."
     )
 
@@ -153,10 +181,7 @@ def _beaten(snapshot: Snapshot, best: Comparison) -> str:
     rival = best.rival
     if rival is None or rival.paired.difference > 0:
         return ""
-    return (
-        f"; {arm_name(snapshot.candidates[rival.arm.candidate], rival.arm)}, {how_known(snapshot, rival.arm.candidate)}, does as "
-        "well or better"
-    )
+    return f"; {told_arm(snapshot, rival.arm)}, {how_known(snapshot, rival.arm.candidate)}, does as well or better"
 
 
 def _as_good(snapshot: Snapshot, best: Comparison, claim: str) -> str:
@@ -164,7 +189,7 @@ def _as_good(snapshot: Snapshot, best: Comparison, claim: str) -> str:
     assert best.rival is not None
     pair = best.rival.paired
     rival = best.rival.arm.candidate
-    known = arm_name(snapshot.candidates[rival], best.rival.arm)
+    known = told_arm(snapshot, best.rival.arm)
     worse = pair.difference < 0 and pair.p_value is not None and pair.p_value < stats.SIGNIFICANCE
     return (
         f"{'Worse than' if worse else 'As good as'} {known}, {how_known(snapshot, rival)}: {claim}, and differs from {known} by "
@@ -178,7 +203,7 @@ def _failures(snapshot: Snapshot, decision: Decision) -> list[str]:
         (c.arm, c.failed, len(c.paired.seeds)) for c in decision.finalists if c.failed and not c.caution
     ]
     return [
-        f"{display_name(snapshot.candidates[arm.candidate])} failed on {failed} of {count(failed + scored, 'seed')}."
+        f"{told_name(snapshot, arm.candidate)} failed on {failed} of {count(failed + scored, 'seed')}."
         for arm, failed, scored in (*failed_finalists, *decision.failing)
     ]
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from analysis import stats
 from analysis.output.encode import one_line
 from analysis.snapshot import Arm, Snapshot
-from analysis.wording import arm_name, display_name, figure, how_known
+from analysis.wording import figure, how_known, told_arm, told_name
 from archive.records import CandidateRow
 from sandbox.identity.relation import Kind, Relation
 
@@ -37,7 +37,7 @@ def edge(snapshot: Snapshot, best: Arm, tried: Sequence[Arm]) -> str:
         side = side if any(v * (1 + 1e-9) >= at * high for v in tried_values) else "largest"
         if side:
             return (
-                f"the best {name} of {display_name(snapshot.candidates[best.candidate])}, {figure(at)}, is the {side} that was "
+                f"the best {name} of {told_name(snapshot, best.candidate)}, {figure(at)}, is the {side} that was "
                 "tried, so a better one may lie beyond it"
             )
     return ""
@@ -141,7 +141,7 @@ def obstacle(
         remedy = "" if there else f": add {one_line(name, 60)} to seeds"
         return Obstacle(ObstacleKind.NEAR, f"it is {words}, which could not be compared there{remedy}")
     if rival is None or p_new >= stats.SIGNIFICANCE:
-        name = arm_name(snapshot.candidates[rival.candidate], rival) if rival else "any known loss"
+        name = told_arm(snapshot, rival) if rival else "any known loss"
         if clear:
             return Obstacle(
                 ObstacleKind.UNCLEAR, f"its difference to {name} is not significant after correction for the finalists"
@@ -151,7 +151,7 @@ def obstacle(
     if known.untuned:
         return Obstacle(ObstacleKind.UNTUNED, known.untuned)
     if known.missing:
-        names = ", ".join(display_name(row) for row in known.missing)
+        names = ", ".join(told_name(snapshot, row.id) for row in known.missing)
         return Obstacle(ObstacleKind.UNMEASURED, f"it could not be compared on these seeds with {names}")
     return None if fresh else Obstacle(ObstacleKind.SEARCHED, "these seeds are those that selected it")
 

@@ -12,10 +12,11 @@ from itertools import islice
 
 from analysis import stats
 from analysis.claims.comparison import Comparison, Decision
+from analysis.claims.ending import UNDECIDED, unfinished
 from analysis.claims.obstacles import WithheldKind
 from analysis.output.encode import one_line
 from analysis.snapshot import Arm, Snapshot
-from analysis.wording import arm_name, columns, count, figure, full_name, plus_minus
+from analysis.wording import arm_name, columns, count, figure, full_name, plus_minus, told_arm
 
 _WITHHELD = {
     WithheldKind.FAILED: "the baseline failed on a deciding seed",
@@ -107,7 +108,7 @@ def note_on_fitness(snapshot: Snapshot, decision: Decision) -> str:
         ]
         fitness = rows[arm].fitness
         if fitness is not None and parts:
-            described.append(f"{rows[arm].name}: {figure(fitness.mean)} ({', '.join(parts)})")
+            described.append(f"{told_arm(snapshot, arm)}: {figure(fitness.mean)} ({', '.join(parts)})")
     if not described:
         return ""
     metric = snapshot.metric(decision.rung)
@@ -115,7 +116,9 @@ def note_on_fitness(snapshot: Snapshot, decision: Decision) -> str:
 
 
 def _compared(snapshot: Snapshot, comparison: Comparison) -> FinalRow:
-    return _row(snapshot, comparison.arm, comparison.scores, comparison, _verdict(comparison), comparison.failed)
+    return _row(
+        snapshot, comparison.arm, comparison.scores, comparison, _verdict(snapshot, comparison), comparison.failed
+    )
 
 
 def _row(
@@ -139,12 +142,14 @@ def _standing(decision: Decision, arm: Arm) -> str:
     return "the baseline" if arm == decision.baseline else "another arm of the baseline"
 
 
-def _verdict(comparison: Comparison) -> str:
+def _verdict(snapshot: Snapshot, comparison: Comparison) -> str:
     """What may be claimed for it, in a few words. The reason of a caution is shown with its name."""
     if comparison.caution:
         return "no claim is made for it"
     if comparison.adjusted is None:
         return ""
+    if unfinished(snapshot):
+        return UNDECIDED
     if comparison.discovery:
         return "a discovery"
     if comparison.above:

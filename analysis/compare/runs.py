@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -98,7 +99,9 @@ def require_comparable(runs: Sequence[Run]) -> None:
         own = _identity(run)
         keys = [key for key in dict.fromkeys((*first, *own)) if first.get(key) != own.get(key)]
         if keys:
-            named = [f"{one_line(key)} is {shown(first.get(key))} and {shown(own.get(key))}" for key in keys]
+            named = [
+                f"{one_line(_as_written(key))} is {shown(first.get(key))} and {shown(own.get(key))}" for key in keys
+            ]
             more = f", and {len(named) - MOST_NAMED} further keys" if len(named) > MOST_NAMED else ""
             raise NotComparable(
                 f"{runs[0].name} and {run.name} measure different things: {'; '.join(named[:MOST_NAMED])}{more}. Compare runs "
@@ -127,6 +130,11 @@ def deciding_rung(runs: Sequence[Run]) -> str:
         "the runs have no rung in common at which a loss was scored besides the baseline: "
         + ", ".join(f"{run.name} has {', '.join(map(one_line, run.advantages))}" for run in runs)
     )
+
+
+def _as_written(key: str) -> str:
+    """A key of an identity as the user writes it: the task's options are recorded under `fitness.options`."""
+    return re.sub(r"^fitness\.options\.", "fitness.", key)
 
 
 def _identity(run: Run) -> dict[str, Any]:

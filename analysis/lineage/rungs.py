@@ -15,7 +15,7 @@ from analysis import stats
 from analysis.claims.comparison import Decision
 from analysis.output.encode import one_line
 from analysis.snapshot import Arm, Snapshot
-from analysis.wording import count, display_name, figure, plus_minus
+from analysis.wording import count, figure, plus_minus, told_name
 
 PAIRED = 400
 """Largest number of losses of which all pairs are computed; of more, so many that are spread evenly over the run."""
@@ -187,9 +187,9 @@ def describe(snapshot: Snapshot, decision: Decision | None = None) -> list[str]:
         assert decision is not None
         baseline = decision.baseline
         tuned = baseline != Arm(baseline.candidate, decision.rung)
-        over = f", both over {display_name(snapshot.candidates[baseline.candidate])} as it was in the search" * tuned
+        over = f", both over {told_name(snapshot, baseline.candidate)} as it was in the search" * tuned
         lines.append(
-            f"{display_name(snapshot.candidates[row.arm.candidate])}: {_lead(row.searched)} on the seeds that selected it (rung "
+            f"{told_name(snapshot, row.arm.candidate)}: {_lead(row.searched)} on the seeds that selected it (rung "
             f"{one_line(row.searched_rung)}), {_lead(row.fresh)} on fresh ones (rung {one_line(row.fresh_rung)}){over}."
         )
     return lines

@@ -7,6 +7,7 @@ NothingToDraw if the archive holds nothing that the picture would show. `analysi
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from analysis.plots.canvas import EXPLORE, FAINT, INK, MUTED, PAPER, blank, draw
 from analysis.plots.landscape.curve import Curve
 from analysis.plots.parts import WIDTH, colour_of, levels, operator_legend, robust_floor
 from analysis.snapshot import Arm, Snapshot
-from analysis.wording import arm_name, display_name
+from analysis.wording import arm_name, display_name, told_arm
 from archive.records import CandidateRow, Origin
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _progress_panel(axes: Axes, snapshot: Snapshot, rung: str) -> None:
 def draw_comparison(snapshot: Snapshot, decision: Decision) -> Figure:
     """The finalists and every arm of the known losses: fitness per seed with mean and standard error, and paired differences."""
     rows = _comparison_rows(snapshot, decision)
-    baseline = arm_name(snapshot.candidates[decision.baseline.candidate], decision.baseline)
+    baseline = told_arm(snapshot, decision.baseline)
     with drawing():
         figure = blank(WIDTH, 0.85 + 0.33 * len(rows))
         left, right = figure.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": [1.15, 1]})
@@ -120,8 +121,14 @@ def draw_comparison(snapshot: Snapshot, decision: Decision) -> Figure:
 
 
 def _comparison_label(snapshot: Snapshot, arm: Arm, comparison: Comparison | None) -> str:
-    name = arm_name(snapshot.candidates[arm.candidate], arm)
-    return label_text(name, 28) + " (no claim)" if comparison and comparison.caution else label_text(name, 40)
+    name, id = arm_name(snapshot.candidates[arm.candidate], arm), _told_apart(snapshot, arm.candidate)
+    unclaimed = " (no claim)" if comparison and comparison.caution else ""
+    return label_text(name, 40 - len(id) - len(unclaimed)) + id + unclaimed
+
+
+def _told_apart(snapshot: Snapshot, candidate: int) -> str:
+    """The id of a candidate whose name another one has too, to be added to its name."""
+    return f" #{candidate}" if candidate in snapshot.namesakes else ""
 
 
 def _difference_row(axes: Axes, height: int, comparison: Comparison, colour: str) -> None:
@@ -158,7 +165,7 @@ def draw_shapes(curves: Sequence[tuple[CandidateRow, Curve]], reference: Curve |
     """Panels per loss: the loss over the margin (above) and its slope (below), with the baseline's slope in grey."""
     if not curves:
         raise NothingToDraw("no loss with a graph to draw")
-    columns = min(4, len(curves))
+    columns, names = min(4, len(curves)), Counter(row.name.lower() for row, _ in curves)
     lines = -(-len(curves) // columns)
     with drawing():
         figure = blank(WIDTH, 0.2 + 2.25 * lines)
@@ -174,17 +181,19 @@ def draw_shapes(curves: Sequence[tuple[CandidateRow, Curve]], reference: Curve |
                 upper.set_axis_off()
                 lower.set_axis_off()
                 continue
-            _shape_panel(upper, lower, *curves[place], reference)
+            row, curve = curves[place]
+            id = f" #{row.id}" if names[row.name.lower()] > 1 else ""
+            _shape_panel(upper, lower, row, curve, reference, id)
             lower.tick_params(labelbottom=True)
             if place + columns >= len(curves):
                 lower.set_xlabel(curves[place][1].axis)
         return figure
 
 
-def _shape_panel(upper: Axes, lower: Axes, row: CandidateRow, curve: Curve, reference: Curve | None) -> None:
+def _shape_panel(upper: Axes, lower: Axes, row: CandidateRow, curve: Curve, reference: Curve | None, id: str) -> None:
     colour = INK if row.origin is Origin.SEED else EXPLORE
     upper.plot(curve.margins, curve.values, color=colour, linewidth=1.6)
-    upper.set_title(label_text(display_name(row), 24) + (" ‡" if curve.coupled else ""), fontsize=8.5, pad=9)
+    upper.set_title(label_text(display_name(row), 24) + id + (" ‡" if curve.coupled else ""), fontsize=8.5, pad=9)
     scale = curve.usual_slope
     if reference is not None:
         grey = [slope / reference.usual_slope for slope in reference.slopes]

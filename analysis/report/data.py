@@ -17,9 +17,10 @@ from analysis.lineage.graph import standing
 from analysis.lineage.moves import OperatorSummary, moves, phases, summaries
 from analysis.lineage.staleness import staleness
 from analysis.output.encode import one_line
+from analysis.output.latex_legend import with_legend
 from analysis.recorded import refusing, section
 from analysis.snapshot import CandidateStatus, Snapshot
-from analysis.wording import count, display_name, duration, figure, full_name, notes_on, origin, settings_of
+from analysis.wording import count, display_name, duration, figure, full_name, notes_on, origin, settings_of, told_name
 from archive.disk.files import read_bounded
 from archive.errors import CorruptArchive, UnsafeFile
 from archive.records import STUDIES, EvaluationState, EventKind, FindingRow, ProposalState
@@ -137,7 +138,7 @@ def phase_sentences(snapshot: Snapshot) -> list[str]:
     sentences = []
     for phase in phases(moves(snapshot)):
         steps = f"step {phase.first}" if phase.first == phase.last else f"steps {phase.first} to {phase.last}"
-        focus = f", mostly from {display_name(snapshot.candidates[phase.focus])}" if phase.focus is not None else ""
+        focus = f", mostly from {told_name(snapshot, phase.focus)}" if phase.focus is not None else ""
         sentences.append(f"{steps}: {phase.operator} leads ({phase.share:.0%} of proposals){focus}")
     return sentences
 
@@ -317,7 +318,7 @@ def _leader(snapshot: Snapshot, id: int) -> Leader | None:
             for edge in snapshot.parents.get(id, ())
         ],
         python=to_python(graph),
-        latex=to_latex(graph),
+        latex=with_legend(to_latex(graph)),
         descriptors=[(name.replace("_", " "), _value(value)) for name, value in descriptors.items()],
         notes=[finding.message for finding in snapshot.findings.get(id, ())],
     )

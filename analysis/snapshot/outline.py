@@ -80,6 +80,11 @@ class Outline(Snapshot):
         return tuple(self.candidates[id] for id in self.reader.seed_ids())
 
     @cached_property
+    def namesakes(self) -> frozenset[int]:
+        """The candidates whose name another candidate has too, as in a snapshot."""
+        return frozenset(self.reader.namesakes())
+
+    @cached_property
     def metrics(self) -> Mapping[Arm, Mapping[int, Mapping[str, float]]]:
         """Metrics by arm and seed, as in a snapshot."""
         return Lookup(lambda: list(self.scores), lambda arm: self._measured(arm.candidate).metrics.get(arm))

@@ -240,6 +240,14 @@ class Snapshot:
         """The seed losses."""
         return tuple(row for row in self.candidates.values() if row.origin is Origin.SEED)
 
+    @cached_property
+    def namesakes(self) -> frozenset[int]:
+        """The candidates whose name another candidate has too; upper and lower case count as the same."""
+        named: dict[str, list[int]] = {}
+        for row in self.candidates.values():
+            named.setdefault(row.name.lower(), []).append(row.id)
+        return frozenset(id for ids in named.values() if len(ids) > 1 for id in ids)
+
     def is_proposal(self, candidate: int) -> bool:
         """Whether a candidate was proposed, and is no seed loss."""
         return self.candidates[candidate].origin is Origin.PROPOSAL

@@ -22,6 +22,11 @@ def identify(connection: sqlite3.Connection, path: Path, known: Sequence[str] = 
     """
     found = connection.execute("PRAGMA application_id").fetchone()[0]
     if found != APPLICATION_ID:
+        if path.stat().st_size == 0:
+            raise NotAnArchive(
+                f"{path} is an empty file: it holds no run. evopo never leaves one: a copy may have failed (full disk), or another "
+                "program created it. Get a fresh copy of the run, or delete the file, and `evopo run` can begin a run there"
+            )
         raise NotAnArchive(
             f"{path} is an SQLite database, but not an evopo archive (its application id is {found:#x}, expected "
             f"{APPLICATION_ID:#x}); give the archive.db of a run directory"

@@ -13,7 +13,7 @@ from typing import Literal, get_args, get_origin
 
 from analysis.output.encode import one_line
 from archive.query import Reader
-from evo.config.rundir import RunDirError, differences, identity
+from evo.config.rundir import RunDirError, changed_keys, differences, identity
 from evo.config.schema import Config, load_config, parse_config
 from evo.session.earlier_session import last_settings
 from fitness.task import TaskInfo, task_info
@@ -43,11 +43,10 @@ def settings_of(
     info = task_info(settings.task, settings.fitness)
     kind = run.identity.get("kind")
     own = identity(settings, info, kind if isinstance(kind, str) else None)
-    if changed := sorted(differences(run.identity, {**own, "seed": run.seed})):
-        keys = ["task"] if "task" in changed else changed
+    if changed := differences(run.identity, {**own, "seed": run.seed}):
+        keys = ", ".join(map(one_line, changed_keys(changed)))
         raise RunDirError(
-            f"the loss would not be trained as in the run in {directory}: {', '.join(map(one_line, keys))} would change; give the "
-            "run's own configuration"
+            f"the loss would not be trained as in the run in {directory}: {keys} would change; give the run's own configuration"
         )
     return settings, info
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from analysis.steering import Injected, injected_in
+from analysis.steering import Injected, injected_in, provenance_in
 from archive.query import Reader
 from archive.records import PERSON, EventKind, ProposalRow
 from archive.store import Archive
@@ -45,3 +45,19 @@ def untried(reader: Reader, after: int = 0) -> list[Injected]:
         return []
     taken = {p.references.get(_EVENT) for p in reader.bare().proposals() if p.proposer == PERSON}
     return [injected_in(event) for event in events if event.id not in taken]
+
+
+def given_before(reader: Reader) -> dict[str, tuple[str, int | None]]:
+    """The losses that people gave to the run, at its start or later: file and candidate by the SHA-256 of the file's content.
+
+    The candidate is None for a loss that no session has taken yet.
+    """
+    found: dict[str, tuple[str, int | None]] = {}
+    for event in reader.events(kind=EventKind.CANDIDATE_ADDED):
+        if (given := provenance_in(event)) and given.file:
+            found[given.key.removeprefix("sha256:")] = (given.file, event.candidate_id)
+    made = {p.references.get(_EVENT): p.id for p in reader.bare().proposals() if p.proposer == PERSON}
+    for event in reader.events(kind=EventKind.INJECTED):
+        loss, proposal = injected_in(event), made.get(event.id)
+        found.setdefault(loss.sha256, (loss.file, reader.candidate_of(proposal) if proposal is not None else None))
+    return found

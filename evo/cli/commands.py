@@ -12,7 +12,7 @@ from evo.cli.autopsy import autopsy
 from evo.cli.betas import betas_of
 from evo.cli.compare import compare
 from evo.cli.evaluate import evaluate
-from evo.cli.failures import FAILURE, interrupted, reported
+from evo.cli.failures import FAILURE, interrupted_in, reported
 from evo.cli.landscape import landscape
 from evo.cli.paper import paper
 from evo.cli.steering import STEERING
@@ -56,7 +56,8 @@ for command in (compare, autopsy, evaluate, landscape, paper, transfer, *STEERIN
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Show a prompt, the plan and the maximum cost; check endpoints, model and data; train and pay nothing.",
+    help="Show the first prompt of a language model, the plan and the maximum cost; check endpoints, model and data; train and pay "
+    "nothing.",
 )
 @click.option("--offline", is_flag=True, help="With --dry-run: do not use the network (endpoints and the hub).")
 @reported
@@ -102,7 +103,7 @@ def run(
         )
         sys.exit(FAILURE)
     except KeyboardInterrupt:
-        interrupted(f"Interrupted. All results so far are recorded in {path}; the same command continues.")
+        interrupted_in(path)
 
 
 @main.command()
@@ -313,10 +314,11 @@ def baselines(
             write_picture(picture, rows, wanted)
             _tell("Picture:", picture)
     except KeyboardInterrupt:
-        interrupted("Interrupted. All results so far are recorded; the same command continues.")
+        interrupted_in(path)
 
 
 @main.command()
+@reported
 def tasks() -> None:
     """List tasks and contracts of evopo and of installed packages, with the package that each comes from."""
     from evo.display.tasks import tasks_text
@@ -325,6 +327,7 @@ def tasks() -> None:
 
 
 @main.command()
+@reported
 def env() -> None:
     """Print versions, hardware and the sandbox's guarantees on this machine, for a bug report."""
     from evo.display.views import environment_text

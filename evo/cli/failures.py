@@ -6,12 +6,14 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
+from archive.disk.files import there
 from archive.errors import ArchiveError
-from evo.config.rundir import NotInRun, RunDirError
+from evo.config.rundir import NotInRun, RunDir, RunDirError
 from evo.config.schema import ConfigError
 
 FAILURE, WRONG_USE, INTERRUPTED = 1, 2, 130
@@ -22,6 +24,12 @@ def reported(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return called(*args, **kwargs)
+        except KeyboardInterrupt:  # a command that keeps something catches it earlier, and says so
+            interrupted("Interrupted.")
+
+    def called(*args: Any, **kwargs: Any) -> Any:
         from analysis.output.errors import AnalysisError
         from evo.campaign.training import TaskUnusable
         from evo.session.preflight import PreflightFailed
@@ -40,8 +48,6 @@ def reported(function: Callable[..., Any]) -> Callable[..., Any]:
             _fail(error, FAILURE)
         except (SandboxUnavailable, WorkerFailed) as error:
             _fail(f"losses cannot be vetted: {error}", FAILURE)
-        except KeyboardInterrupt:  # a command that keeps something catches it earlier, and says so
-            interrupted("Interrupted.")
 
     return wrapper
 
@@ -56,3 +62,10 @@ def interrupted(text: str) -> NoReturn:
     with suppress(OSError):  # after SIGHUP there may be no terminal any more
         click.echo(text, err=True)
     sys.exit(INTERRUPTED)
+
+
+def interrupted_in(path: Path, *parts: str) -> NoReturn:
+    """Say what an interrupted command has recorded in the directory `path`, or in its folders `parts`, and exit."""
+    if any(there(RunDir(path / part).archive) for part in parts or ("",)):
+        interrupted(f"Interrupted. All results so far are recorded in {path}; the same command continues.")
+    interrupted("Interrupted before anything was recorded; the same command begins anew.")

@@ -98,5 +98,5 @@ def _ban(directory: Path, candidate: str | None, descriptor: str | None, *, remo
     from evo.session.steering import ban as recorded
 
     if (candidate is None) == (descriptor is None):
-        raise click.UsageError("give a candidate (id or name) or --descriptor NAME=VALUE")
+        raise click.UsageError("give a candidate (id or name) or --descriptor NAME=VALUE, and not both")
     click.echo(recorded(existing_run(directory), candidate, descriptor, remove=remove))

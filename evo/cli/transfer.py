@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from evo.cli.failures import interrupted, reported
+from evo.cli.failures import interrupted_in, reported
 
 FORMATS = ("text", "json")
 
@@ -65,7 +65,7 @@ def transfer(
     try:
         found = run_transfer(configs, wanted, compared, path, say, seeds=seeds, rung=rung)
     except KeyboardInterrupt:
-        interrupted("Interrupted. All results so far are recorded; the same command continues.")
+        interrupted_in(path, *configs)
     click.echo(
         json.dumps(transfer_json(found), indent=2, allow_nan=False) if form == "json" else "\n" + transfer_text(found)
     )

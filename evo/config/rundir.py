@@ -12,23 +12,26 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from archive.disk.files import remove, replace, there
-from archive.records import RunRow
+from archive.records import BY_PEOPLE, RunRow
 from archive.sqlite.connection import COMPANIONS
 from archive.store import Archive
 from evo.config.schema import Config
 from evo.config.yaml_values import dump_yaml
-from fitness.task.protocol import TaskInfo
+from fitness.task.protocol import OPTIONS, TaskInfo
 
 PACKAGES = (
     "evopo", "torch", "transformers", "trl", "datasets", "accelerate", "peft", "numpy", "networkx", "sqlite-utils",
     "RestrictedPython", "openai", "pydantic", "matplotlib",
 )  # fmt: skip
+
+_OPTIONS, _DATA = f"{OPTIONS}.options.", f"{OPTIONS}.data"
+_FILES = f"{_DATA}."
 
 
 class RunDirError(Exception):
@@ -89,8 +92,22 @@ def existing_run(path: Path) -> RunDir:
     if os.path.lexists(path) and not os.path.isdir(path):
         raise RunDirError(f"{path} is a file; give the directory of a run, or the {rundir.archive.name} in it")
     if not there(rundir.archive):
-        raise RunDirError(f"{path} holds no run (no {rundir.archive.name}); give the directory that `evopo run` named")
+        missing = _missing(path, rundir.archive.name)
+        raise RunDirError(
+            f"{path} holds no run ({missing}); give the directory that `evopo run` named; `evopo ls` lists those in runs/"
+        )
     return rundir
+
+
+def _missing(path: Path, archive: str) -> str:
+    """What is missing in a path that holds no archive."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return "there is no such directory"
+    except OSError as error:
+        return error.strerror or str(error)
+    return f"no {archive}"
 
 
 def default_directory(config: Config) -> Path:
@@ -115,16 +132,16 @@ def open_run(
 ) -> tuple[RunDir, Archive, bool]:
     """The directory, its archive open for writing, and whether the run existed before.
 
-    A run of another identity without any result is replaced, since the new configuration may be a correction of the old one.
+    A run of another identity that holds neither a result nor anything that a person gave to it is replaced, since the new
+    configuration may be a correction of the old one.
     `prompts`: hash of the templates by operator, for the manifest. Raises RunDirError, ArchiveError.
     """
     rundir = RunDir(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunDirError(
-            f"cannot create the run directory {path}: {error.strerror}; choose another with --dir"
-        ) from None
+        why = "a file has this name" if isinstance(error, FileExistsError) else error.strerror
+        raise RunDirError(f"cannot create the run directory {path}: {why}; choose another with --dir") from None
     if not os.access(path, os.W_OK | os.X_OK):
         raise RunDirError(
             f"the run directory {path} is not writable; change its permissions or choose another with --dir"
@@ -134,7 +151,7 @@ def open_run(
     if resumed:
         archive = Archive.open(rundir.archive)
         try:
-            resumed = _same_run(path, archive, own, baseline if config.baseline or kind else None)
+            resumed = continues(path, own, baseline if config.baseline or kind else None)
         except BaseException:
             archive.close()
             raise
@@ -164,18 +181,20 @@ def open_run(
     return rundir, archive, resumed
 
 
-def _same_run(path: Path, archive: Archive, own: Mapping[str, Any], baseline: str | None) -> bool:
-    """Whether the archive belongs to this run; False if it belongs to another run without results. Raises RunDirError.
+def continues(path: Path, own: Mapping[str, Any], baseline: str | None) -> bool:
+    """Whether a run of the identity `own` continues the one in `path`. Read-only. Raises RunDirError, ArchiveError.
 
+    False if that has another identity and holds neither a result nor anything that a person gave to it, so that it may be replaced.
     `baseline`: None if the configuration does not name one.
     """
     from archive.query import Reader
 
-    with Reader.open(archive.path) as reader:
+    with Reader.open(RunDir(path).archive) as reader:
         run = reader.run()
         recorded = run.identity
         done = reader.progress()
         empty = not done.requests and done.trainings == done.unfinished and not reader.policies()
+        empty = empty and not any(reader.events(kind=kind) for kind in BY_PEOPLE)
     changed = sorted(differences(recorded, own))
     if baseline not in (None, run.baseline):
         changed.append("baseline")
@@ -185,10 +204,9 @@ def _same_run(path: Path, archive: Archive, own: Mapping[str, Any], baseline: st
         return True
     if "kind" in changed:
         raise RunDirError(f"{path} holds {recorded.get('kind', 'a search')}; choose another directory with --dir")
-    keys = ["task"] if "task" in changed else changed  # another task has other options anyway
+    keys = ", ".join(changed_keys(changed))
     raise RunDirError(
-        f"{path} holds another run: {', '.join(keys)} would change; use its own configuration, or start anew with another "
-        "--dir, name or seed"
+        f"{path} holds another run: {keys} would change; use its own configuration, or start anew with another --dir, name or seed"
     )
 
 
@@ -200,6 +218,22 @@ def differences(recorded: Any, own: Any, prefix: str = "") -> set[str]:
             found |= differences(recorded.get(key), own.get(key), f"{prefix}{key}.")
         return found
     return set() if recorded == own else {prefix.rstrip(".")}
+
+
+def changed_keys(changed: Iterable[str]) -> list[str]:
+    """The keys of a configuration, as the user writes them, for keys at which two identities differ.
+
+    A task's identity has its options under `options`, and under `data` digests of its files, by the option that names them.
+    """
+    found = sorted(changed)
+    if "task" in found:
+        return ["task"]  # another task has other options anyway
+    options = {key.removeprefix(_OPTIONS) for key in found if key.startswith(_OPTIONS)}
+    files = {key.removeprefix(_FILES) for key in found if key.startswith(_FILES)}
+    others = [key for key in found if not key.startswith((_OPTIONS, _FILES)) and key != _DATA]
+    data = ["the task's own data"] if _DATA in found else []
+    contents = [f"the content of {OPTIONS}.{name}" for name in sorted(files - options)]
+    return [*(f"{OPTIONS}.{name}" for name in sorted(options)), *contents, *data, *others]
 
 
 def environment() -> dict[str, Any]:

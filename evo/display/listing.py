@@ -82,7 +82,7 @@ def _best(snapshot: Snapshot) -> str:
         return ""
     difference = plus_minus(headline.difference, headline.standard_error, signed=True)
     claim = ", a discovery" if headline.discovery else " *" if headline.distinguishable else ""
-    return f"{full_name(snapshot, headline.candidate, 32)} {difference}{claim}"
+    return f"{full_name(snapshot, headline.candidate, 32, told_apart=True)} {difference}{claim}"
 
 
 def _paragraphs(rows: Sequence[Sequence[str]]) -> list[str]:

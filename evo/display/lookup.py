@@ -29,8 +29,9 @@ def find_candidate(reader: Reader, named: str) -> int:
             "\n".join([f"{len(same)} candidates are called {one_line(named)!r}; give the id of one:", *table])
         )
     known = f"the run has candidates 1 to {there[-1].id}" if there else "the run has none yet"
-    close = get_close_matches(named, [display_name(row) for row in there], n=3)
-    meant = f"; did you mean {' or '.join(dict.fromkeys(close))}?" if close else ""
+    names = {name.lower(): name for row in there if (name := display_name(row))}
+    close = [names[name] for name in get_close_matches(named.lower(), names, n=3)]
+    meant = f"; did you mean {' or '.join(close)}?" if close else ""
     raise NotInRun(f"there is no candidate {one_line(named)!r}{meant or f'; {known}'}")
 
 

@@ -11,6 +11,7 @@ from analysis.output.encode import one_line
 from analysis.wording import count, duration
 from evo.campaign.loop import Phase
 from evo.display.watch import Watch, age
+from evo.search.estimate import Span
 from evo.search.population import Population
 from sandbox.verdicts.terminal import written_in
 
@@ -18,6 +19,8 @@ REQUESTS = 4
 """Maximum number of requests in progress that the view lists."""
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 """What rich writes at the end of a truncated line."""
+CLOSE = 1.1
+"""Ratio of two durations below which one is told."""
 LABEL = 11
 """Width of the view's first column, in characters."""
 
@@ -80,7 +83,14 @@ def _time(watch: Watch) -> str:
     if left is None:
         return so_far
     by = "at the speed measured here" if watch.pace.measured else "by the task's estimate for a slow core"
-    return f"{so_far}, about {duration(left)} more {by}"
+    return f"{so_far}, about {_span(left)} more {by}"
+
+
+def _span(left: Span) -> str:
+    """`3 min 20 s to 5 min 00 s`; one duration where the two are nearly the same."""
+    if left.most <= CLOSE * left.least or duration(left.most) == duration(left.least):
+        return duration(left.most)
+    return f"{duration(left.least)} to {duration(left.most)}"
 
 
 def _proposals(watch: Watch) -> str:

@@ -12,14 +12,26 @@ from dataclasses import dataclass
 from itertools import islice
 
 from analysis.output.encode import block, one_line, visible
+from analysis.output.latex_legend import with_legend
 from analysis.snapshot import Snapshot
 from analysis.steering import shown_value
-from analysis.wording import columns, notes_on
+from analysis.wording import columns, count, notes_on
 from archive.query import Reader
-from archive.records import PERSON, STUDIES, SUMMARISE, CandidateRow, Curves, EvaluationRow, ProposalRow, ProposalState
+from archive.records import (
+    PERSON,
+    STUDIES,
+    SUMMARISE,
+    CandidateRow,
+    Curves,
+    EvaluationRow,
+    EvaluationState,
+    ProposalRow,
+    ProposalState,
+)
 from evo.config.proposer_settings import BUILTIN
 from evo.config.rundir import NotInRun, RunDir
 from evo.display.lookup import brief_table, find_candidate
+from evo.display.views import state
 from fitness.training.curves import thinned
 from sandbox.contracts.contract import CONTRACTS, contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
@@ -32,7 +44,7 @@ CURVE_ROWS = 12
 
 _PRINTERS: Mapping[str, Callable[[VerifiedGraph, str], str]] = {
     "python": to_python,
-    "latex": lambda graph, _: to_latex(graph),
+    "latex": lambda graph, _: with_legend(to_latex(graph)),
     "trl": to_trl,
     "json": lambda graph, _: graph.to_json(),
 }
@@ -53,11 +65,34 @@ def overview_text(rundir: RunDir) -> str:
     """A line for each candidate, and for each step without one."""
     with Reader.open(rundir.archive) as reader:
         snapshot = Snapshot.of(reader)
-    lines = brief_table(snapshot, list(snapshot.candidates))
+    lines = brief_table(snapshot, list(snapshot.candidates)) if snapshot.candidates else []
     with_one = {snapshot.step(id) for id in snapshot.candidates}
     last = {p.step: p for p in snapshot.proposals.values() if p.step not in with_one}
     lines += [f"step {step} gave no candidate: {_outcome(last[step], None)}" for step in sorted(last)]
-    return "\n".join([*lines, "", f"More: evopo show {rundir.path} ID, or evopo show {rundir.path} --step N."])
+    more = [f"evopo show {rundir.path} ID"] if snapshot.candidates else []
+    more += [f"evopo show {rundir.path} --step N"] if snapshot.proposals else []
+    missing = _nothing_scored(snapshot, rundir)
+    more += [f"evopo status {rundir.path}"] if missing else []
+    return "\n".join([*lines, *[""] * bool(lines), *missing, f"More: {', or '.join(more)}."])
+
+
+def _nothing_scored(snapshot: Snapshot, rundir: RunDir) -> list[str]:
+    """Lines that say why no candidate has a fitness yet; none if one has."""
+    stands = f"The run is {state(snapshot, rundir)}."
+    if not snapshot.candidates:
+        return [
+            f"No candidates yet: a session records the seed losses once a worker has loaded model and data. {stands}"
+        ]
+    if snapshot.scores:
+        return []
+    ended = [row for row in snapshot.evaluations if row.state is EvaluationState.FAILED]
+    failed = ""
+    if ended:
+        why = one_line(f"{ended[-1].reason}: {ended[-1].detail or ''}".rstrip(": "), 200)
+        failed = f" {count(len(ended), 'training')} failed, the last one with {why}."
+    open_ones = len(snapshot.evaluations) - len(ended)
+    waiting = f" {count(open_ones, 'training')} not ended." if open_ones else ""
+    return [f"No candidate has a fitness yet: no training has succeeded.{failed}{waiting} {stands}"]
 
 
 def candidate_text(rundir: RunDir, named: str, parts: Parts) -> str:
@@ -120,7 +155,9 @@ def _prompt(reader: Reader, proposal: ProposalRow) -> list[str]:
     if messages is not None:
         return [line for role, text in messages for line in (f"--- {one_line(role)}", _plain(text))]
     if proposal.proposer == BUILTIN:
-        return ["The built-in proposer was asked, which gets no prompt."]
+        return [
+            "The built-in proposer was asked. It is a program and gets no prompt: only the operator and the parents."
+        ]
     if proposal.operator in STUDIES:
         return ["Nothing was asked: the trainings of its forms decide what a study proposes."]
     if proposal.proposer == PERSON:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis.output.encode import one_line
 from analysis.wording import columns
-from fitness.sentiment.worlds import WORLDS
+from fitness.sentiment.worlds import EMBEDDED, WORLDS
 from fitness.task.registry import listed_tasks
 from sandbox.contracts.contract import listed_contracts
 
@@ -18,7 +18,10 @@ def tasks_text() -> str:
     worlds = columns(
         [("world of sentiment", "what it is"), *((world.name, world.structure) for world in WORLDS.values())]
     )
-    a_file, a_world = "A task in a file: --set task=path/to/my_task.py:MyTask", "A world: --set fitness.world=NAME"
+    a_file, a_world = (
+        "A task in a file: --set task=path/to/my_task.py:MyTask",
+        f"A world: --set fitness.world=NAME; without it, a new run is in {EMBEDDED}",
+    )
     return "\n".join([*tasks, "", a_file, "", *worlds, "", a_world, "", *contracts])
 
 

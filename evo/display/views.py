@@ -76,7 +76,7 @@ def _status(snapshot: Snapshot, rundir: RunDir, reader: Reader) -> str:
         f"State: {state(snapshot, rundir)}",
         f"Baseline: {one_line(run.baseline or 'none')}",
         *_under_way(snapshot, rundir, reader),
-        "Candidates: " + ", ".join(f"{counts[s]} {s}" for s in CandidateStatus if counts[s]),
+        "Candidates: " + (", ".join(f"{counts[s]} {s}" for s in CandidateStatus if counts[s]) or "none yet"),
         f"Trainings: {spending.evaluations} done, {spending.evaluation_seconds:.0f} s of training",
         _proposals(snapshot),
         *_proposers(snapshot),

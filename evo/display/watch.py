@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from analysis.output.encode import one_line
@@ -13,9 +13,10 @@ from evo.campaign.asking.recorder import PendingRequest
 from evo.campaign.loop import Campaign, Phase
 from evo.display.log_lines import refused
 from evo.search.budget_split import most_study_trainings
-from evo.search.estimate import Pace, Workload, proposals_left, remaining_work, seconds, whole_run
+from evo.search.estimate import Pace, Span, Workload, of_seed_losses, proposals_left, remaining_work, seconds, whole_run
 from evo.search.individuals import Individual
 from fitness.schedule.ladder import Job
+from fitness.schedule.planned import preparation_of_seeds
 from sandbox.verdicts.verdict import VerdictStatus
 
 LAST = 12
@@ -117,24 +118,30 @@ class Watch:
         rung, result = score
         return f"accepted, fitness {result.mean:.3f} at rung {rung}"
 
-    def left(self) -> float | None:
+    def left(self) -> Span | None:
         """Estimated seconds until the campaign ends; None if no budget limits it."""
         campaign = self.campaign
         budget, used = campaign.config.budget, campaign.allowance.used
         population = campaign.population
-        limits = [] if budget.seconds is None else [max(0.0, budget.seconds - used.seconds)]
+        limits = []
+        if budget.seconds is not None:
+            clock = max(0.0, budget.seconds - used.seconds)
+            limits.append(Span(clock, clock))
         work = self._work()
         trainings = None if budget.evaluations is None else max(0.0, budget.evaluations - used.evaluations)
         if work is not None:
             now = time.monotonic()
             oldest = max((now - request.began for request in campaign.requests.values()), default=0.0)
             needed = seconds(work, self.pace, population.info, population.workers, campaign.proposers.at_once, oldest)
-            share = 1.0 if trainings is None or work.trainings <= trainings else trainings / work.trainings
-            limits.append(needed * share)
+            wanted = Span(work.trainings, work.trainings + sum(work.claims.values()))
+            shares = [1.0 if trainings is None or n <= trainings else trainings / n for n in wanted]
+            limits.append(Span(needed.least * shares[0], needed.most * shares[1]))
         elif trainings is not None:
-            each = self.pace.training(population.rungs[0], population.info)
-            limits.append(trainings * each / population.workers)
-        return min(limits, default=None)
+            usual, slow = (
+                self.pace.training(population.rungs[0], population.info, slow=slow) for slow in (False, True)
+            )
+            limits.append(Span(trainings * usual / population.workers, trainings * slow / population.workers))
+        return Span(min(one.least for one in limits), min(one.most for one in limits)) if limits else None
 
     def _work(self) -> Workload | None:
         """The work that is left under the budget; None if the budget does not limit it."""
@@ -145,20 +152,24 @@ class Watch:
             pending[job.rung] = pending.get(job.rung, 0.0) + 1
         info, ladder, seed_losses = population.info, population.ladder, population.all_seed_losses
         if campaign.phase is Phase.FINAL:
-            begun = any(job.seed in population.seeds.final for job in campaign.trainings)
-            return Workload({}, pending if begun else whole_run(info, ladder, seed_losses, used.proposals).final)
+            whole = whole_run(info, ladder, seed_losses, used.proposals)
+            if not any(job.seed in population.seeds.final for job in campaign.trainings):
+                return Workload({}, whole.final, claims=whole.claims)
+            beyond = max(0.0, population.measured_in_final + sum(pending.values()) - sum(whole.final.values()))
+            return Workload({}, pending, claims={rung: max(0.0, n - beyond) for rung, n in whole.claims.items()})
         left = proposals_left(campaign.config.budget, used)
         if left is None:
             return None
         work = remaining_work(info, ladder, seed_losses, population.tally().accepted, used.proposals, left)
         search = {rung: n + pending.get(rung, 0.0) for rung, n in work.search.items()}
         if campaign.phase is not Phase.SEARCH:  # some trainings of seed losses are not queued yet
-            for rung, n in whole_run(info, ladder, seed_losses, 0).search.items():
+            for rung, n in of_seed_losses(info, ladder, seed_losses).items():
                 done = sum(len(i.searched.get(rung, ())) for i in population.recorded_seed_losses)
                 search[rung] += max(0.0, n - done - pending.get(rung, 0.0))
         first = population.rungs[0]
         search[first] = search.get(first, 0.0) + most_study_trainings(campaign.config, left)
-        return Workload(search, work.final, left)
+        preparation = 0.0 if self.pace.measured else preparation_of_seeds(info, ladder)  # measured trainings include it
+        return replace(work, search=search, preparation=preparation)
 
 
 def age(request: PendingRequest) -> str:

@@ -1,5 +1,8 @@
 """Estimate of a run's remaining time: trainings and proposals left, at the speed measured on this machine.
 
+It is a span. The least is for trainings of usual length, and a final in which no claim depends on more trainings. The most is for
+trainings of mean length, the long first ones of a worker or seed included, and for all further trainings of the final.
+
 Until a training is measured, the task's own estimate is used. A rung without a measurement, such as `held_out` before the final,
 gets its estimate scaled by the ratio of measured to estimated time at the other rungs.
 """
@@ -9,18 +12,21 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean, median
+from typing import NamedTuple
 
 from evo.config.budget_settings import BudgetConfig
 from evo.search.budget import Spent
 from evo.search.ledger import RECENT, Ledger
-from fitness.schedule.planned import plan
+from fitness.schedule.planned import plan, plan_of_claims, preparation_of_seeds
 from fitness.schedule.settings import LadderSettings
 from fitness.task.protocol import TaskInfo
 
 MEASURED = 4
 """Number of answered proposals from which on the number of requests follows from measured times."""
+FEW = 4
+"""Number of measured trainings at a rung from which on their median counts. The first ones of a worker or a seed take longer."""
 MOST_REQUESTS = 4
 LEAST_TRAINING = 0.1
 """Seconds of training for one proposal, at least: shorter trainings do not keep a worker busy, with however many requests."""
@@ -42,13 +48,31 @@ class Pace:
         """Whether any training was measured."""
         return bool(self.trainings)
 
-    def training(self, rung: str, info: TaskInfo) -> float:
-        """Seconds of a training at a rung: the median, since the first training of a worker takes longer."""
+    def training(self, rung: str, info: TaskInfo, *, slow: bool = False) -> float:
+        """Seconds of a usual training at a rung. `slow`: the mean of those measured, if that is longer."""
         if rung in self.trainings:
-            return median(self.trainings[rung])
-        here = sum(median(times) for times in self.trainings.values())
+            return self._length(rung, info, slow)
+        usual = [self._length(name, info, False) for name in self.trainings]
         estimated = sum(info.rung(name).estimated_seconds for name in self.trainings)
-        return info.rung(rung).estimated_seconds * (here / estimated if estimated > 0 else 1.0)
+        scaled = info.rung(rung).estimated_seconds * (sum(usual) / estimated if estimated > 0 else 1.0)
+        if not (slow and usual):
+            return scaled
+        # Loading and preparing takes as long at every rung.
+        return scaled + fmean(self._length(name, info, True) - u for name, u in zip(self.trainings, usual, strict=True))
+
+    def _length(self, rung: str, info: TaskInfo, slow: bool) -> float:
+        """The median of the trainings at a rung. Of the first few the shortest, less the share of its seed's preparation."""
+        times, estimate = self.trainings[rung], info.rung(rung).estimated_seconds
+        few = min(times) * (estimate / (estimate + info.seed_seconds) if estimate > 0 else 1.0)
+        usual = median(times) if len(times) >= FEW else few
+        return max(usual, fmean(times)) if slow else usual
+
+
+class Span(NamedTuple):
+    """Seconds, from the least to the most that is expected."""
+
+    least: float
+    most: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +85,27 @@ class Workload:
     """Trainings of the final by rung."""
     proposals: float = 0.0
     """Proposals that are not requested yet."""
+    claims: Mapping[str, float] = field(default_factory=dict)
+    """Further trainings of the final by rung, due only if a claim depends on them; the most that there may be."""
+    preparation: float = 0.0
+    """Seconds by which trainings with seeds that no worker has used yet take longer, on each worker."""
 
     @property
     def trainings(self) -> float:
-        """Trainings of search and final together."""
+        """Trainings of search and final together, without `claims`."""
         return sum(self.search.values()) + sum(self.final.values())
 
 
 def whole_run(info: TaskInfo, ladder: LadderSettings, seed_losses: int, proposals: int) -> Workload:
     """The work of a whole run in which every proposal is accepted and none is a duplicate."""
-    search, final = _planned(info, ladder, seed_losses, proposals)
-    return Workload(search, final, proposals)
+    planned = _planned(info, ladder, seed_losses, proposals)
+    search = {rung: n + planned.late.get(rung, 0.0) for rung, n in planned.search.items()}
+    return Workload(search, planned.final, proposals, planned.claims, preparation_of_seeds(info, ladder))
+
+
+def of_seed_losses(info: TaskInfo, ladder: LadderSettings, seed_losses: int) -> Mapping[str, float]:
+    """Trainings of the seed losses in the search by rung, without those that wait for the end of the proposals."""
+    return _planned(info, ladder, seed_losses, 0).search
 
 
 def remaining_work(
@@ -79,13 +113,17 @@ def remaining_work(
 ) -> Workload:
     """The work of `left` further proposals and of the final, after `answered` proposals of which `accepted` were trained.
 
-    The share of further proposals that will be trained is estimated as (accepted + 2) / (answered + 2).
+    The share of further proposals that will be trained is estimated as (accepted + 2) / (answered + 2). The trainings that wait for
+    the last proposal are counted as long as proposals come; after that they are in progress.
     """
     expected = left * (accepted + 2) / (answered + 2)
-    search, final = _planned(info, ladder, seed_losses, round(accepted + expected))
-    without, _ = _planned(info, ladder, seed_losses, 0)
+    planned = _planned(info, ladder, seed_losses, round(accepted + expected))
+    without = of_seed_losses(info, ladder, seed_losses)
     part = expected / (accepted + expected) if expected else 0.0
-    return Workload({rung: part * (n - without.get(rung, 0.0)) for rung, n in search.items()}, final, left)
+    search = {rung: part * (n - without.get(rung, 0.0)) for rung, n in planned.search.items()}
+    for rung, n in planned.late.items() if left else ():
+        search[rung] = search.get(rung, 0.0) + n
+    return Workload(search, planned.final, left, planned.claims)
 
 
 def proposals_left(budget: BudgetConfig, used: Spent) -> float | None:
@@ -98,18 +136,27 @@ def proposals_left(budget: BudgetConfig, used: Spent) -> float | None:
     return max(0.0, min(left)) if left else None
 
 
-def seconds(work: Workload, pace: Pace, info: TaskInfo, workers: int, at_once: int = 1, oldest: float = 0.0) -> float:
+def seconds(work: Workload, pace: Pace, info: TaskInfo, workers: int, at_once: int = 1, oldest: float = 0.0) -> Span:
     """Estimated seconds for the work on `workers` workers with `at_once` candidates in progress.
 
     `oldest`: age in seconds of the oldest open request, used as the duration of a proposal until one is measured.
     """
+    slow = replace(
+        work, final={rung: work.final.get(rung, 0) + work.claims.get(rung, 0) for rung in {**work.final, **work.claims}}
+    )
+    return Span(*(_seconds(w, pace, info, workers, at_once, oldest, slow=s) for w, s in ((work, False), (slow, True))))
+
+
+def _seconds(
+    work: Workload, pace: Pace, info: TaskInfo, workers: int, at_once: int, oldest: float, *, slow: bool
+) -> float:
     first = info.search_rungs[0].name
-    training = sum(n * pace.training(rung, info) for rung, n in work.search.items()) / workers
+    training = sum(n * pace.training(rung, info, slow=slow) for rung, n in work.search.items()) / workers
     # A candidate counts as in progress from its request to the end of its first training.
     proposal = fmean(pace.proposals) if pace.proposals else oldest
-    asking = work.proposals * (proposal + pace.training(first, info)) / at_once if proposal else 0.0
-    final = sum(math.ceil(n / workers) * pace.training(rung, info) for rung, n in work.final.items())
-    return max(training, asking) + final
+    asking = work.proposals * (proposal + pace.training(first, info, slow=slow)) / at_once if proposal else 0.0
+    final = sum(math.ceil(n / workers) * pace.training(rung, info, slow=slow) for rung, n in work.final.items())
+    return max(training, asking) + final + work.preparation
 
 
 def requests_at_once(workers: int, ledger: Ledger, longest_reply: float) -> int:
@@ -127,13 +174,20 @@ def requests_at_once(workers: int, ledger: Ledger, longest_reply: float) -> int:
     return workers + 1 + min(round(workers * reply / each), MOST_REQUESTS * workers)
 
 
-def _planned(
-    info: TaskInfo, ladder: LadderSettings, seed_losses: int, proposals: int
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Trainings by rung of the search and of the final."""
-    search: dict[str, float] = {}
-    final: dict[str, float] = {}
+class _Planned(NamedTuple):
+    """Trainings by rung: of the search, of those that wait for the last proposal, of the final, and of claims."""
+
+    search: dict[str, float]
+    late: dict[str, float]
+    final: dict[str, float]
+    claims: dict[str, float]
+
+
+def _planned(info: TaskInfo, ladder: LadderSettings, seed_losses: int, proposals: int) -> _Planned:
+    found = _Planned({}, {}, {}, {})
     for part in plan(info, ladder, seed_losses, proposals):
-        of = final if part.part == "final" else search
+        of = found.final if part.part == "final" else found.late if part.late else found.search
         of[part.rung] = of.get(part.rung, 0.0) + part.trainings
-    return search, final
+    if proposals and ladder.finalists and (claims := plan_of_claims(info, ladder, seed_losses)).trainings:
+        found.claims[claims.rung] = claims.trainings
+    return found

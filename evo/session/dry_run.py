@@ -8,10 +8,12 @@ from pathlib import Path
 
 from analysis.output.encode import one_line
 from analysis.wording import count, duration
+from archive.disk.files import there
+from archive.query import Reader
 from archive.records import Operator, Role
 from evo.campaign.backlog import GivenLoss
 from evo.config.budget_settings import AMOUNTS
-from evo.config.rundir import RunDirError
+from evo.config.rundir import RunDir, RunDirError, continues, identity
 from evo.config.schema import Config
 from evo.proposing.briefing import prompt_of
 from evo.proposing.context import Context
@@ -30,7 +32,7 @@ from evo.session.warm_start import read_given, refuse_new, vetted
 from fitness.chat.costs import Service, Usage
 from fitness.chat.errors import LLMError
 from fitness.preference.caches import why_not_writable
-from fitness.schedule.planned import plan, plan_of_claims
+from fitness.schedule.planned import plan, plan_of_claims, preparation_of_seeds
 from fitness.task import TaskInfo, task_info
 from sandbox import known
 from sandbox.vetting.vet import vet
@@ -46,7 +48,7 @@ def rehearse(
     info = task_info(config.task, config.fitness)
     given = read_given(seed_from, info.contract, path)
     if ended := finished(path, config, info):
-        refuse_new(given, path, ended)
+        refuse_new(given, config, info.contract, path, ended)
         say(f"{path} is finished: {ended.reason}. The command would only print its table.")
         return
     if why := why_not_writable(path):
@@ -54,6 +56,8 @@ def rehearse(
     require_seed_losses(config, info)
     own = vetted(given, config, info.contract, path)
     population = Population(config, info, workers_for(config), given=len(own))
+    for line in _held(path, config, info, population):
+        say(line)
     failure: PreflightFailed | None = None
     try:
         cleared = preflight(config, info, online=online, may_cost=False)
@@ -74,6 +78,21 @@ def rehearse(
     say(f"No fault was found that would prevent the start ({tried}).")
 
 
+def _held(path: Path, config: Config, info: TaskInfo, population: Population) -> list[str]:
+    """A line on the unfinished run in `path`, if there is one. Raises RunDirError if the run would be refused there."""
+    if not there(RunDir(path).archive):
+        return []
+    baseline = population.baseline_name if config.baseline else None
+    if not continues(path, identity(config, info), baseline):
+        return [f"{path} holds a run with other settings and without a result, which this run would replace."]
+    with Reader.open(RunDir(path).archive) as reader:
+        done = reader.progress()
+    return [
+        f"{path} holds this run, unfinished, with {count(done.requests, 'request')} and {count(done.trainings, 'training')}: the "
+        "command continues it. The figures below are for a whole run."
+    ]
+
+
 def _described(
     config: Config,
     info: TaskInfo,
@@ -91,13 +110,26 @@ def _described(
         *(f"  {name}: {_vetted(name)}" for name in population.seed_losses),
         *(f"  {one_line(loss.name)} ({one_line(loss.provenance.words)}): accepted" for loss in own),
         "",
-        "A first prompt (the built-in proposer gets the same request as data, not as text):",
-        *(f"--- {m.role}\n{m.content}" for m in prompt_of(request, config, Templates.of(config.prompt.templates))),
-        "---",
+        *_first_prompt(config, request),
         "",
         *_cost(config, info, population, proposers, request),
     ]
     return "\n".join(lines)
+
+
+def _first_prompt(config: Config, request: Request) -> list[str]:
+    """Lines with a first prompt; without a language model, with what the built-in proposer gets in its place."""
+    if not config.asks_a_model:
+        parents = ", ".join(parent.name for parent in request.parents)
+        return [
+            f"No prompt is sent: the built-in proposer makes the losses. A first request gives it the operator {request.operator}"
+            f"{f' and the verified graph of {parents}' if parents else ''}; later ones also which parents scored lower than the "
+            "baseline, what was made of them before, and what the sandbox found. To see the prompt of a language model: "
+            "--dry-run --offline --set llm.model=NAME",
+        ]
+    others = " (the built-in proposer, which takes part, gets no prompt)" if config.asks_the_builtin else ""
+    messages = prompt_of(request, config, Templates.of(config.prompt.templates))
+    return [f"A first prompt{others}:", *(f"--- {m.role}\n{m.content}" for m in messages), "---"]
 
 
 def _vetted(name: str) -> str:
@@ -181,17 +213,23 @@ def _cost(
         lines.append(
             f"  {part.part}, rung {part.rung}: {part.trainings} trainings of about {part.seconds_each:g} s each"
         )
-    seconds = sum(part.seconds for part in parts)
-    lines.append(
-        f"Trainings: about {sum(part.trainings for part in parts)}, {duration(seconds)} of training, "
-        f"about {duration(seconds / population.workers)} on {count(population.workers, 'worker')}, "
-        "by the task's estimate for a slow core."
-    )
     claims = plan_of_claims(info, population.ladder, seed_losses)
     if claims.trainings:
         lines.append(
             f"  {claims.part}, rung {claims.rung}: up to {claims.trainings} more of about {claims.seconds_each:g} s each"
         )
+    seconds, preparing = sum(part.seconds for part in parts), preparation_of_seeds(info, population.ladder)
+    if preparing:
+        lines.append(f"  the first training with each seed, on each worker: about {info.seed_seconds:.2g} s longer")
+    on_workers = seconds / population.workers + preparing
+    most = on_workers + claims.seconds / population.workers
+    further = f", and up to {claims.trainings} more if a claim depends on them" if claims.trainings else ""
+    longest = f", and up to {duration(most)} with those" if claims.trainings else ""
+    lines.append(
+        f"Trainings: about {sum(part.trainings for part in parts)}{further}. On {count(population.workers, 'worker')} about "
+        f"{duration(on_workers)}{longest}, by the task's estimate for a slow core; a machine that is busy with other work takes "
+        "longer."
+    )
     if studies := most_study_trainings(config, proposals):
         lines.append(f"  studies (tune, simplify), rung {info.search_rungs[0].name}: up to {studies} more trainings")
     lines.append(detectable_difference_note(info, population.ladder))

@@ -71,7 +71,7 @@ def run_session(config: Config, path: Path, say: Callable[[str], None], seed_fro
     population = Population(config, info, workers_for(config))
     ended = finished(path, config, info, population)
     if ended:
-        refuse_new(given, path, ended)
+        refuse_new(given, config, info.contract, path, ended)
         larger = "".join(f" --set {key}={value:.12g}" for key, value in ended.larger.items())
         say(f"{path} is finished: {ended.reason}." + (f" To go on, add to the same command:{larger}" if larger else ""))
         _closing(config, RunDir(path), say)
@@ -81,7 +81,8 @@ def run_session(config: Config, path: Path, say: Callable[[str], None], seed_fro
         say(note)
     pool = worker_pool(config)
     own = vetted(given, config, info.contract, path)  # before anything is paid
-    cleared = None if there(RunDir(path).archive) else preflight(config, info)  # before anything is created
+    before_it = there(RunDir(path).archive)
+    cleared = None if before_it else preflight(config, info)  # before anything is created
     rundir, archive, resumed = open_run(path, config, info, templates(config, info.contract), population.baseline_name)
     with archive, Reader.open(rundir.archive) as reader:
         Templates.of(config.prompt.templates).keep(rundir.templates)
@@ -90,7 +91,8 @@ def run_session(config: Config, path: Path, say: Callable[[str], None], seed_fro
         population.advance(reader)
         before = last_settings(reader)
         cleared = cleared or preflight(config, info)
-        say(f"Run {config.name} with seed {config.seed} in {path}" + (", resumed." if resumed else "."))
+        replaces = " It replaces a run with other settings that had no result." if before_it and not resumed else ""
+        say(f"Run {config.name} with seed {config.seed} in {path}" + (", resumed." if resumed else f".{replaces}"))
         for line in filter(None, (info.opening, cleared.which, *cleared.notes)):
             say(line)
         archive.event(

@@ -17,6 +17,7 @@ from analysis.steering import LONGEST_NOTE, Steering, shown_value
 from archive.query import Reader
 from archive.records import PERSON, CandidateRow, EventKind
 from archive.sqlite.appending import append_event
+from evo.campaign.injections import given_before
 from evo.config.rundir import NotInRun, RunDir, RunDirError
 from evo.config.schema import Config, ConfigError, parse_config
 from evo.display.lookup import find_candidate
@@ -73,21 +74,39 @@ class Steered:
 def inject(rundir: RunDir, files: list[Path]) -> list[str]:
     """Give losses in files to a run; returns a line for each. All are vetted before the first is recorded.
 
+    A file whose content was given before is not recorded again.
+
     Raises ConfigError for a file that cannot be read or that the sandbox refuses, RunDirError, ArchiveError.
     """
     run = Steered.open(rundir)
     run.require_search()
     losses = [SourceText.of_file(file, read_source(file, "inject")) for file in files]
     accepted_by_sandbox(losses, run.config, run.snapshot.run.contract, "inject")
+    with Reader.open(rundir.archive) as reader:
+        before = given_before(reader)
+    lines = []
     for loss in losses:
+        digest = hashlib.sha256(loss.source).hexdigest()
+        if digest in before:
+            lines.append(_given_twice(loss, *before[digest]))
+            continue
         payload = {
             "name": loss.name,
             "file": loss.provenance.file,
-            "sha256": hashlib.sha256(loss.source).hexdigest(),
+            "sha256": digest,
             "source": loss.source.decode("utf-8", "replace"),
         }
         run.append(EventKind.INJECTED, payload)
-    return [f"Recorded {loss.place}: it becomes a candidate at the next step of the search." for loss in losses]
+        before[digest] = (loss.provenance.file, None)
+        lines.append(f"Recorded {loss.place}: it becomes a candidate at the next step of the search.")
+    return lines
+
+
+def _given_twice(loss: SourceText, file: str, candidate: int | None) -> str:
+    """A line for a file whose content was given before: it would only be a duplicate of itself."""
+    becomes = "it becomes a candidate at the next step" if candidate is None else f"it is candidate {candidate}"
+    name = "" if loss.provenance.file == file else f" as {one_line(file)}"
+    return f"Not recorded: {loss.place} was given before{name}, with the same content; {becomes}."
 
 
 def pin(rundir: RunDir, named: str, *, remove: bool) -> str:
@@ -178,6 +197,8 @@ def _descriptor(rundir: RunDir, text: str) -> tuple[str, str]:
             plain = shown_value(float(plain))
         except ValueError:
             raise ConfigError(f"--descriptor: {name} is a number, got {value!r}") from None
+    if kind is bool and plain not in ("yes", "no"):
+        raise ConfigError(f"--descriptor: {name} is yes or no, got {value!r}")
     return name, plain
 
 

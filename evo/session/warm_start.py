@@ -108,13 +108,18 @@ def accepted_by_sandbox(losses: Sequence[SourceText], config: Config, contract: 
         raise ConfigError("\n".join(faults))
 
 
-def refuse_new(given: Sequence[SourceText], own: Path, ended: Ended) -> None:
-    """Raise FinishedRun if the finished run in `own` was made without one of these losses."""
+def refuse_new(given: Sequence[SourceText], config: Config, contract: str, own: Path, ended: Ended) -> None:
+    """Raise FinishedRun if the finished run in `own` was made without one of these losses; ConfigError if the sandbox refuses one.
+
+    They are vetted first, since the commands that the user can use instead would refuse the same losses.
+    """
     new, _ = _not_recorded(given, own)
     if new:
+        accepted_by_sandbox(new, config, contract, _OPTION)
         raise FinishedRun(
             f"{own} holds a finished run ({ended.reason}) without the seed {'loss' if len(new) == 1 else 'losses'} "
-            f"{', '.join(one_line(loss.place) for loss in new)}. Nothing was run, and nothing in it was changed.",
+            f"{', '.join(one_line(loss.place) for loss in new)}, which the sandbox accepts. A finished run takes new losses only "
+            "together with a larger budget. Nothing was run, and nothing in it was changed.",
             ended.larger,
         )
 

@@ -26,8 +26,13 @@ class Setting:
 
 
 def setting_of(text: str) -> Setting:
-    """The setting in NAME:KEY=VALUE,KEY=VALUE; a NAME alone changes nothing. Raises ConfigError."""
-    name, _, rest = text.partition(":")
+    """The setting in NAME:KEY=VALUE,KEY=VALUE; `NAME:` changes nothing. Raises ConfigError."""
+    name, colon, rest = text.partition(":")
+    if not colon and SETTING_NAME.fullmatch(name):
+        raise ConfigError(
+            f"--setting {name}: no setting has values of its own, so what does {name} change? Expected NAME:KEY=VALUE,KEY=VALUE "
+            f"with options of the task, such as {name}:beta=0.5, or {name}: with a colon for the options as configured"
+        )
     changes = tuple(part.strip().removeprefix(f"{OPTIONS}.") for part in _CHANGE.split(rest) if part.strip())
     if not SETTING_NAME.fullmatch(name) or not all("=" in change for change in changes):
         raise ConfigError(

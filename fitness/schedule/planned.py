@@ -49,6 +49,11 @@ def plan(info: TaskInfo, settings: LadderSettings, seed_losses: int, proposals: 
     return tuple(planned)
 
 
+def preparation_of_seeds(info: TaskInfo, settings: LadderSettings) -> float:
+    """Seconds by which the first trainings with each seed take longer, on each worker, if all seeds of the plan are used."""
+    return info.seed_seconds * (settings.contender_seeds + settings.finalist_seeds)
+
+
 def plan_of_claims(info: TaskInfo, settings: LadderSettings, seed_losses: int) -> Planned:
     """The most further trainings of the final, due only if a finalist is ahead of all seed losses.
 

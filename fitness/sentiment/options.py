@@ -14,8 +14,8 @@ class Options(TaskOptions):
 
     world: WorldName = Field(
         "classic",
-        description="structure of the labels, pairs and judge, which also sets other defaults (docs/notes/worlds.md): those of "
-        "this table are of `classic`. A new run that names none is in `unfamiliar`; a run that recorded none is in `classic`",
+        description="structure of the labels, pairs and judge, which also sets other defaults (docs/notes/worlds.md). A new run "
+        "that names none is in `unfamiliar`; a run that was recorded before there were worlds is in `classic`",
     )
     beta: float = Field(0.5, gt=0, description="beta of the preference loss, per nat")
     learning_rate: float = Field(7e-4, gt=0, description="peak learning rate of AdamW; cosine to zero, 10 % warm-up")

@@ -36,9 +36,14 @@ METRIC = "reward - kl_weight * KL, in reward units; KL in nats per sequence"
 SHOWN = {"reward": "reward", "kl_per_sequence": "KL (nats)"}
 DATA = Path(__file__).parent / "data"
 
-# Measured on one core of a server of 2024, without the start of the worker (6 to 10 s) and the first use of a seed (1.5 s).
-SECONDS_PER_STEP = 0.03
-SECONDS_BESIDE = 1.0
+# Measured on one core of a server of 2024, without the start of the worker (6 to 10 s), and rounded up.
+SECONDS_PER_STEP = 0.003
+SECONDS_PER_PAIR = 0.0017
+"""For one pair in one step."""
+SECONDS_PER_SAMPLE = 0.002
+"""For one review that measures the trained policy."""
+SECONDS_PER_NEW_PAIR = 0.002
+"""For one pair of a seed that a worker has not used before: it is drawn, ranked and tokenised once."""
 
 begins = {"world": EMBEDDED}
 
@@ -56,6 +61,7 @@ def info(options: TaskOptions) -> TaskInfo:
         identified=lambda: {"task": NAME, "options": _identifying(options), "data": _data_version()},
         beta=options.beta,
         learning_rate=options.learning_rate,
+        seed_seconds=SECONDS_PER_NEW_PAIR * options.pairs,
         deviation=world.deviation if options == Options(world=world.name) else None,
         opening=f"World {world.name}: {world.structure}.",
         facts=facts_of(options),
@@ -161,7 +167,8 @@ def _rungs(options: Options) -> dict[str, Rung]:
     short = min(options.short_steps, full)
 
     def seconds(steps: int) -> float:
-        return round(SECONDS_BESIDE * options.sampling_seeds + SECONDS_PER_STEP * steps, 2)
+        measuring = SECONDS_PER_SAMPLE * options.samples * options.sampling_seeds
+        return round(measuring + (SECONDS_PER_STEP + SECONDS_PER_PAIR * options.batch_size) * steps, 2)
 
     rungs = (
         Rung("short", short, seconds(short), note="the whole schedule in fewer steps"),

@@ -78,6 +78,9 @@ class TaskInfo:
     rungs: Mapping[str, Rung]  # in order of cost, held-out ones last
     identified: Callable[[], Mapping[str, Any]] = dict  # computes `identity`; reads local models and data
     preparation_seconds: float = 600.0  # the longest time to load model and data, downloads included
+    seed_seconds: float = (
+        0.0  # how much longer the first training with a seed takes in a worker, like `estimated_seconds`
+    )
     offline: bool = True  # nothing is downloaded, so workers may run without access to the hub
     beta: float | None = None  # default beta of a training; None: the contract has no beta
     learning_rate: float | None = None  # default learning rate of a training; None: it cannot be overridden

@@ -75,6 +75,26 @@ def test_a_file_that_is_no_database_is_refused(evo: Command) -> None:
         assert result.code == 1 and "archive.db" in result.err and "Traceback" not in result.err
 
 
+def test_an_empty_archive_is_refused_and_the_run_begins_once_it_is_deleted(evo: Command) -> None:
+    path = evo.folder / "run" / "archive.db"
+    path.parent.mkdir()
+    path.touch()
+    begin = ("run", "--dir", "run", *QUICK, "--set", "budget.proposals=0")
+    for command in (
+        begin,
+        (*begin, "--dry-run"),
+        ("status", "run"),
+        ("show", "run"),
+        ("inject", "run", "a.py"),
+        ("ls", "run"),
+    ):
+        result = evo.run(*command)
+        assert result.code in (1, 2) and "is an empty file: it holds no run" in result.err, result.err
+    assert path.stat().st_size == 0
+    path.unlink()
+    assert evo.run(*begin).code == 0
+
+
 def test_a_directory_without_a_run_is_refused(evo: Command) -> None:
     for command in (
         ("status", "."),
@@ -90,7 +110,7 @@ def test_a_directory_without_a_run_is_refused(evo: Command) -> None:
 def test_a_file_in_place_of_the_run_directory_is_refused(evo: Command) -> None:
     (evo.folder / "run").write_text("in the way")
     result = evo.run("run", "--dir", "run", *QUICK)
-    assert result.code == 2 and "run" in result.err and "Traceback" not in result.err
+    assert result.code == 2 and "run: a file has this name; choose another with --dir" in result.err
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -105,7 +125,7 @@ def test_a_directory_of_another_task_is_refused(evo: Command, finished: Path) ->
     result = evo.run("run", "--dir", str(finished))
     assert result.code == 2 and "holds another run: task would change" in result.err
     result = evo.run("run", "--dir", str(finished), *QUICK, "--set", "fitness.epochs=2")
-    assert result.code == 2 and "fitness.options.epochs would change" in result.err
+    assert result.code == 2 and "holds another run: fitness.epochs would change" in result.err
 
 
 def test_a_configuration_without_trainings_may_be_corrected(evo: Command) -> None:
@@ -114,6 +134,31 @@ def test_a_configuration_without_trainings_may_be_corrected(evo: Command) -> Non
     right = evo.run("run", "--dir", "run", *QUICK, "--set", "budget.proposals=0")
     assert right.code == 0 and "Search ended" in right.out
     assert "Search ended" in (evo.folder / "run" / "run.log").read_text("utf-8")
+
+
+def test_a_run_without_a_result_is_replaced_unless_a_person_gave_something_to_it(evo: Command) -> None:
+    wrong = evo.run("run", "--dir", "run", *QUICK, "--set", "fitness.train_items=100000")
+    assert wrong.code == 1 and "train_items" in wrong.err
+    other = ("run", "--dir", "run", *QUICK, "--set", "fitness.epochs=2", "--set", "budget.proposals=0")
+    assert "which this run would replace" in evo.run(*other, "--dry-run").out
+    assert evo.run("note", "run", "--run", "do not lose this").code == 0
+    for command in (other, (*other, "--dry-run")):
+        refused = evo.run(*command)
+        assert (
+            refused.code == 2
+            and "run holds another run: fitness.epochs, fitness.train_items would change" in refused.err
+        )
+    assert "do not lose this" in evo.run("status", "run").out
+    (evo.folder / "run" / "archive.db").unlink()
+    assert evo.run("run", "--dir", "run", *QUICK, "--set", "fitness.train_items=100000").code == 1
+    assert "replaces a run with other settings that had no result" in evo.run(*other).out
+
+
+def test_a_dry_run_in_the_directory_of_another_run_is_refused_like_the_run(evo: Command, finished: Path) -> None:
+    command = ("run", "--dir", str(finished), *QUICK, "--set", "fitness.epochs=2")
+    for arguments in (command, (*command, "--dry-run", "--offline")):
+        refused = evo.run(*arguments)
+        assert refused.code == 2 and "holds another run: fitness.epochs would change" in refused.err
 
 
 def test_baselines_and_searches_refuse_each_others_directories(evo: Command, finished: Path) -> None:

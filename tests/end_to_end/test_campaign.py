@@ -277,6 +277,10 @@ def test_the_final_trains_the_baseline_at_other_learning_rates_on_request(finish
 def test_dry_run_shows_the_plan_and_writes_nothing(evo: Command) -> None:
     result = evo.run("run", "--dry-run", "--dir", "run")
     assert result.code == 0, result.err
-    for word in ("dpo: accepted", "kto_pair: accepted", "Budget: 48 proposals", "Trainings:", "policy_chosen_logps"):
+    for word in ("dpo: accepted", "kto_pair: accepted", "Budget: 48 proposals", "Trainings:", "No prompt is sent"):
         assert word in result.out
+    assert (
+        "policy_chosen_logps" not in result.out
+        and "gives it the operator refine and the verified graph of dpo" in result.out
+    )
     assert list(evo.folder.iterdir()) == []

@@ -60,8 +60,8 @@ READING = {
         ["landscape", "DIR/loss.py"], ["landscape", "dpo", "--pairs", "DIR/gone"],
     ],
     "transfer": [
-        ["transfer", "DIR", "--setting", "a"], ["transfer", "DIR#7", "--setting", "a"], ["transfer", "DIR#1", "--setting", "a"],
-        ["transfer", STEERING.replace("\0", ""), "--setting", "a"], ["transfer", "DIR/loss.py", "--setting", "a"],
+        ["transfer", "DIR", "--setting", "a:"], ["transfer", "DIR#7", "--setting", "a:"], ["transfer", "DIR#1", "--setting", "a:"],
+        ["transfer", STEERING.replace("\0", ""), "--setting", "a:"], ["transfer", "DIR/loss.py", "--setting", "a:"],
         ["transfer", "--setting", STEERING.replace("\0", "")],
     ],
     "paper": [

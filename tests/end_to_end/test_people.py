@@ -47,9 +47,18 @@ def test_a_person_steers_a_running_search_and_nothing_of_it_is_lost_by_kill_9(ev
         assert evo.run("ban", "run", "focal").code == 0
         assert evo.run("pin", "run", "mse").code == 0
         assert evo.run("note", "run", "1", "look <b>\x1b[31m").code == 0
+        again = evo.run("inject", "run", "own.py")
+        assert again.code == 0 and "Not recorded: own.py was given before" in again.out
         assert "not pinned" in evo.run("unpin", "run", "1").err
+        assert "coupled is yes or no, got 'maybe'" in evo.run("ban", "run", "--descriptor", "coupled=maybe").err
         assert evo.run("ban", "run", "cross_entropy").code == evo.run("pin", "run", "999").code == 2
         wait_for(process, archive, lambda reader: any(p.proposer == "person" for p in reader.proposals()))
+        own = next(row.id for row in snapshot(archive).candidates.values() if row.name == "own")
+        (evo.folder / "copy.py").write_text(OWN)
+        assert (
+            f"given before as own.py, with the same content; it is candidate {own}"
+            in evo.run("inject", "run", "copy.py").out
+        )
         assert evo.run("inject", "run", "late.py").code == 0
         process.send_signal(signal.SIGKILL)
         process.communicate()
@@ -60,6 +69,7 @@ def test_a_person_steers_a_running_search_and_nothing_of_it_is_lost_by_kill_9(ev
         assert_sound(archive)
     found = snapshot(archive)
     people = sorted(found.candidates[id].name for id in found.candidates if found.by_person(id))
+    assert sum(e.kind == EventKind.INJECTED for e in found.events) == 2
     assert people == ["late", "own"] and found.spending.steps == answered + 3
     banned = next(e.id for e in found.events if e.kind == EventKind.BANNED)
     focal = next(row.id for row in found.candidates.values() if row.name == "focal")
@@ -108,7 +118,12 @@ def test_a_run_starts_from_files_and_from_the_best_of_an_earlier_run_and_adds_th
     other = evo.folder / "other.py"
     other.write_text(OWN.replace("0.8", "1.9"))
     changed = evo.run(*command, "--set", "budget.proposals=3", "--seed-from", "other.py")
-    assert changed.code == 2 and "without the seed loss" in changed.err and "other.py" in changed.err
+    assert changed.code == 2 and "without the seed loss other.py, which the sandbox accepts" in changed.err
+    assert "only together with a larger budget" in changed.err and "budget.proposals=6" in changed.err
+    vetted = evo.run(*command, "--set", "budget.proposals=3", "--seed-from", "other.py", "--seed-from", "bad.py")
+    assert (
+        vetted.code == 2 and "--seed-from bad.py: the sandbox refuses it" in vetted.err and "other.py" not in vetted.err
+    )
 
 
 def test_a_model_that_repeats_one_loss_for_ever_ends_the_session_with_the_way_on(evo: Command) -> None:

@@ -16,10 +16,19 @@ MOST = 12
 
 COUPLED = "a pair's loss depends on the other pairs of its batch: shown for one pair that moves among 15 typical ones"
 NOT_MARGIN = {
-    Over.RATIOS: "no function of rho alone, since the log-ratio of each completion counts: the curve is for rho/2 and -rho/2",
-    Over.REFERENCE: "no function of rho alone, since the reference's own log-probabilities count: the curve is for equal ones",
+    Over.RATIOS: "the loss depends on more than rho: on the log-ratio of each completion. All lines above are for log-ratios of "
+    "rho / 2 (chosen) and -rho / 2 (rejected)",
+    Over.REFERENCE: "the loss depends on more than rho: on the reference's own log-probabilities. All lines above are for a "
+    "reference that finds both completions equally probable",
 }
-SHARES = "a step lowers the margin at {:.0f} %, lowers the chosen completion at {:.0f} %, raises the rejected one at {:.0f} % of it"
+PLANES = {
+    Over.RATIOS: "of all pairs of log-ratios from {:.6g} to {:.6g} nats",
+    Over.REFERENCE: "of all combinations of rho and the reference's lead from {:.6g} to {:.6g} nats",
+}
+SHARES = (
+    "a gradient step lowers the margin at {:.0f} % {}; it lowers the probability of the chosen completion at {:.0f} %, and raises "
+    "that of the rejected one at {:.0f} %"
+)
 
 
 def landscape_text(found: Sequence[Landscape]) -> str:
@@ -53,9 +62,13 @@ def rows(one: Landscape) -> list[tuple[str, str]]:
     )
     found.append(("tails", f"left: {f.left_tail}; right: {f.right_tail}"))
     if one.plane:
-        wheres = (one.plane.lowers_margin, one.plane.lowers_chosen, one.plane.raises_rejected)
+        where = PLANES[one.plane.over].format(float(one.plane.axis[0]), float(one.plane.axis[-1]))
+        margin, chosen, rejected = (
+            100 * float(np.mean(there))
+            for there in (one.plane.lowers_margin, one.plane.lowers_chosen, one.plane.raises_rejected)
+        )
         found.append(("note", NOT_MARGIN[one.plane.over]))
-        found.append(("over the plane", SHARES.format(*(100 * float(np.mean(where)) for where in wheres))))
+        found.append(("over the plane", SHARES.format(margin, where, chosen, rejected)))
     if one.curve.coupled:
         found.append(("note", COUPLED))
     return found

@@ -12,7 +12,7 @@ from analysis.claims.comparison import decide
 from analysis.claims.headline import headline_of
 from analysis.claims.obstacles import ObstacleKind
 from analysis.claims.table import final_lines
-from analysis.snapshot import Snapshot
+from analysis.snapshot import Outline, Snapshot
 from archive.errors import CorruptArchive
 from archive.query import Reader
 from archive.records import Items
@@ -527,3 +527,77 @@ def test_seeds_that_agree_on_a_small_test_set_make_no_claim(tmp_path):
 
 def test_a_large_test_set_allows_the_claim(tmp_path):
     assert said(judged_items(tmp_path, 200, same=True)).discovery
+
+
+# ---- unfinished runs, and runs that ended without their final ----------------------------------------------------------
+
+
+def ended_as(path, *events, **ladder):
+    """The headline after these events of a session with these settings of the ladder."""
+    with Archive.open(path) as archive:
+        archive.event("session_started", {"config": {"ladder": ladder}, "fitness": {}})
+        for kind, payload in events:
+            archive.event(kind, payload)
+    return said(path)
+
+
+def test_an_unfinished_run_concludes_nothing(tmp_path):
+    scores = {"dpo": {"full": NOISY}, "mine": {"full": BETTER}}
+    found = ended_as(tiny(tmp_path, scores), early_seeds=2, contender_seeds=4)
+    assert (found.distinguishable, found.discovery, found.candidate) == (False, False, 2)
+    assert found.text == (
+        "The run is unfinished, so nothing is concluded yet: the best proposed loss so far, mine, differs from DPO by +0.10150 ± "
+        "0.00065 (paired over 4 shared seeds at rung full), on the seeds that selected it; contenders have at most 2 of 4 seeds "
+        "until the last proposal is trained, and only the final decides."
+    )
+    with Reader.open(tmp_path / "archive.db") as reader:
+        snapshot = Snapshot.of(reader)
+    assert [line.rpartition("  ")[2] for line in final_lines(snapshot, decide(snapshot), 9)[1:]] == [
+        "not decided yet", "the baseline",
+    ]  # fmt: skip
+
+
+def test_a_final_that_was_interrupted_makes_no_discovery_until_it_has_ended(tmp_path):
+    path = tiny(tmp_path, {"dpo": {"full": NOISY}, "mine": {"full": BETTER}}, final=FINAL)
+    found = ended_as(path)
+    assert not found.discovery and not found.distinguishable
+    assert "nothing is concluded yet" in found.text and "trainings of the final that are recorded so far" in found.text
+    assert ended_as(path, ("finished", {"reason": "done"})).discovery
+
+
+def test_a_run_that_ended_before_its_final_says_so_where_it_judges(tmp_path):
+    few = {seed: NOISY[seed] for seed in (0, 1)}
+    path = tiny(tmp_path, {"dpo": {"full": few}, "mine": {"full": {0: 0.9, 1: 0.7}}})
+    ended = ("finished", {"reason": "the budget of 60 seconds is reached"})
+    found = ended_as(path, ended, contender_seeds=4)
+    assert found.text.startswith("Not distinguishable from DPO")
+    assert found.text.endswith(
+        "The run ended (the budget of 60 seconds is reached) before its final was trained: all this rests on the seeds that "
+        "selected the losses, 2 of 4 seeds for a contender."
+    )
+    assert "The run has no final (ladder.finalists is 0)" in ended_as(path, ended, finalists=0).text
+
+
+def test_a_run_that_ended_without_a_comparison_does_not_say_yet(tmp_path):
+    ended = ("finished", {"reason": "the budget of 0 proposals is reached"})
+    found = ended_as(tiny(tmp_path, {"dpo": {"full": NOISY}}), ended)
+    assert found.text == (
+        "Nothing to compare: no proposed loss was scored on a seed that DPO was scored on; the run has ended: the budget of 0 "
+        "proposals is reached."
+    )
+
+
+# ---- losses with the same name ---------------------------------------------------------------------------------------
+
+
+def test_losses_with_the_same_name_are_named_with_their_ids(tmp_path):
+    close = {seed: value + 0.0005 * (-1) ** seed for seed, value in BETTER.items()}
+    scores = {"dpo": {"full": NOISY}, "slic": {"full": close}, "SLiC": {"full": BETTER}, "other": {"full": NOISY}}
+    path = tiny(tmp_path, scores, seeds=("dpo", "slic"), final=FINAL)
+    assert said(path).text.startswith(
+        "As good as slic (candidate 2), which is published: SLiC (candidate 3) scores 0.10150 ± 0.00065"
+    )
+    with Reader.open(path) as reader, reader.consistent():
+        whole, outline = Snapshot.of(reader), Outline.read(reader)
+        assert whole.namesakes == outline.namesakes == {2, 3}
+        assert headline_of(outline).text == headline_of(whole).text

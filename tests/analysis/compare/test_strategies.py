@@ -88,9 +88,7 @@ def test_long_values_that_differ_at_their_end_have_different_labels(tmp_path):
 def test_other_options_of_fitness_are_an_error_that_names_the_keys(tmp_path):
     one = read(record(tmp_path / "one", [Found()], config(0), fitness={"options": {"pairs": 32, "kl": 0.1}}))
     other = read(record(tmp_path / "other", [Found()], config(1), fitness={"options": {"pairs": 64, "kl": 0.1}}))
-    with pytest.raises(
-        NotComparable, match=r"one and other measure different.*: fitness\.options\.pairs is 32 and 64\. "
-    ):
+    with pytest.raises(NotComparable, match=r"one and other measure different.*: fitness\.pairs is 32 and 64\. "):
         require_comparable([one, other])
     require_comparable([one, one])
 

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from hostile_texts import HOSTILE_NAMES
 from make_archive import hinge, logistic, make_archive
+from tiny_archive import tiny
 
 from analysis.claims.comparison import decide
 from analysis.output.errors import MissingExtra, NothingToDraw
@@ -167,3 +168,14 @@ def test_without_matplotlib_the_message_has_the_install_command(snapshot, monkey
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingExtra, match=r"pip install 'evopo\[plots\]'"):
         plots.draw_progress(snapshot)
+
+
+def test_losses_with_the_same_name_have_their_ids_in_pictures(tmp_path):
+    scores = {"dpo": {"full": {0: 0.5, 1: 0.6}}, "twin": {"full": {0: 0.7, 1: 0.8}}, "Twin": {"full": {0: 0.6, 1: 0.7}}}
+    with Reader.open(tiny(tmp_path, scores)) as reader:
+        snapshot = Snapshot.of(reader)
+    compared = plots.draw_comparison(snapshot, decide(snapshot))
+    labels = [text.get_text() for text in compared.axes[0].get_yticklabels()]
+    assert sorted(labels) == ["DPO", "Twin #3", "twin #2"]
+    shapes = plots.draw_shapes([(row, curve(logistic())) for row in snapshot.candidates.values()])
+    assert [title for axes in shapes.axes if (title := axes.get_title(loc="left"))] == ["DPO", "twin #2", "Twin #3"]

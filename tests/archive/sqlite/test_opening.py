@@ -91,8 +91,11 @@ def test_files_that_are_no_database_are_refused(path, content):
 
 def test_an_empty_file_is_refused(path):
     path.touch()
-    with pytest.raises(NotAnArchive, match="application id is 0x0"):
+    with pytest.raises(NotAnArchive, match=r"is an empty file: it holds no run.*or delete the file"):
         Reader.open(path)
+    with pytest.raises(NotAnArchive, match="is an empty file"):
+        Archive.open(path)
+    assert path.stat().st_size == 0
 
 
 def test_another_programs_database_is_refused(path):

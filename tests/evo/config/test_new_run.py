@@ -1,11 +1,14 @@
 """Options that a configuration does not name: as recorded in the run's directory, or as a new run of the task begins."""
 
+from pathlib import Path
+
 import pytest
 
 from archive.errors import ArchiveError
 from evo.config.new_run import settled
-from evo.config.rundir import RunDir, differences, identity, open_run
+from evo.config.rundir import RunDir, changed_keys, differences, identity, open_run
 from evo.config.schema import Config
+from fitness.sentiment.options import Options
 from fitness.sentiment.worlds import EMBEDDED
 from fitness.task import task_info
 
@@ -49,3 +52,23 @@ def test_an_archive_that_cannot_be_read_is_an_error(tmp_path):
     RunDir(tmp_path).archive.write_text("no archive")
     with pytest.raises(ArchiveError):
         settled(Config(), tmp_path)
+
+
+def test_changed_keys_are_those_that_the_user_writes():
+    assert changed_keys(["fitness.options.beta", "fitness.options.evaluation.by", "seed", "baseline"]) == [
+        "fitness.beta", "fitness.evaluation.by", "baseline", "seed",
+    ]  # fmt: skip
+    assert changed_keys(["task", "fitness.options.beta", "fitness.data"]) == ["task"]
+    assert changed_keys(["fitness.options.data", "fitness.data.data", "fitness.data.model"]) == [
+        "fitness.data", "the content of fitness.model",
+    ]  # fmt: skip
+    assert changed_keys(["fitness.data"]) == ["the task's own data"]
+
+
+def test_the_page_on_configuration_gives_the_defaults_of_a_new_run_and_those_of_classic():
+    page = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text("utf-8")
+    rows = {row[0].strip("`"): row[1:3] for line in page.splitlines() if len(row := line.split(" | ")) == 4}
+    new, classic = Options(world=EMBEDDED), Options()
+    for name in ("world", "pairs", "batch_size", "label_noise", "learning_rate"):
+        assert rows[name] == [f"`{getattr(new, name)}`", f"`{getattr(classic, name)}`"]
+    assert rows["pairs"][0] != rows["pairs"][1]

@@ -16,7 +16,7 @@ from archive.records import RunRow
 from archive.store import Archive
 from evo.config.rundir import NotInRun, RunDir
 from evo.display.lookup import find_candidate
-from evo.display.show import Parts, ancestry, candidate_text, step_text
+from evo.display.show import Parts, ancestry, candidate_text, overview_text, step_text
 
 
 def test_each_candidate_is_shown_with_its_ancestry(tmp_path):
@@ -62,6 +62,9 @@ def test_a_step_says_what_came_of_its_attempts(tmp_path):
     assert [line.partition(": refine by built-in proposer: ")[2] for line in told] == [
         "the call failed: no answer", "candidate 1",
     ]  # fmt: skip
+    assert candidate_text(RunDir(tmp_path), "1", Parts(prompt=True)) == (
+        "The built-in proposer was asked. It is a program and gets no prompt: only the operator and the parents."
+    )
     with pytest.raises(NotInRun, match="the run has steps 1 to 1"):
         step_text(RunDir(tmp_path), 2, Parts())
 
@@ -72,9 +75,30 @@ def test_a_candidate_is_found_by_id_or_name(tmp_path):
             archive.add_candidate("seed", name, "", "", "preference")
     with Reader.open(tmp_path / "archive.db") as reader:
         assert [find_candidate(reader, name) for name in ("1", "dpo", "DPO", "2", "4")] == [1, 1, 1, 2, 4]
+        with pytest.raises(NotInRun, match="no candidate 'TWIN'; did you mean twin"):
+            find_candidate(reader, "TWIN")
         with pytest.raises(NotInRun, match=r"(?s)2 candidates are called 'twin'; give the id of one:.*2 .*3 "):
             find_candidate(reader, "twin")
         with pytest.raises(NotInRun, match="no candidate 'twim'; did you mean twin"):
             find_candidate(reader, "twim")
         with pytest.raises(NotInRun, match="the run has candidates 1 to 4"):
             find_candidate(reader, "77")
+
+
+def test_a_run_without_any_fitness_says_so_and_what_to_do(tmp_path):
+    with Archive.create(tmp_path / "archive.db", RunRow("x", 0, "task", "preference")) as archive:
+        assert overview_text(RunDir(tmp_path)).startswith("No candidates yet: a session records the seed losses")
+        archive.add_candidate("seed", "dpo", "", "", "preference")
+        evaluation = archive.queue_evaluation(1, "task", "short", 0)
+        archive.start_evaluation(evaluation)
+        told = overview_text(RunDir(tmp_path))
+        assert (
+            "No candidate has a fitness yet: no training has succeeded. 1 training not ended. The run is running"
+            in told
+        )
+        archive.fail_evaluation(evaluation, "diverged", "the loss became infinite")
+        told = overview_text(RunDir(tmp_path))
+        assert "1 training failed, the last one with diverged: the loss became infinite." in told
+        assert f"evopo status {tmp_path}" in told and "--step" not in told
+        archive.score_evaluation(archive.queue_evaluation(1, "task", "short", 1), 0.5)
+    assert "fitness yet" not in overview_text(RunDir(tmp_path))

@@ -74,9 +74,8 @@ def _reward(directory, beta):
 
 
 def test_a_directory_that_cannot_be_used_is_named(measured, tmp_path):
-    assert told(main, ["paper", str(tmp_path)]) == (
-        2, f"error: {tmp_path} holds no run (no archive.db); give the directory that `evopo run` named\n"
-    )  # fmt: skip
+    remedy = "give the directory that `evopo run` named; `evopo ls` lists those in runs/"
+    assert told(main, ["paper", str(tmp_path)]) == (2, f"error: {tmp_path} holds no run (no archive.db); {remedy}\n")
     code, text = told(main, ["paper", str(measured), f"{measured}/."])
     assert code == 2 and "is given twice" in text
     other = tmp_path / "other"

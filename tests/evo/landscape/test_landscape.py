@@ -1,6 +1,7 @@
 """`evopo landscape` as a user calls it: which losses, which files, and where training pairs end."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,22 @@ def test_a_candidate_that_is_not_there_is_named(run):
     assert result.exit_code == 2 and "there is no candidate '7'; the run has candidates 1 to 1" in result.output
 
 
+def test_what_is_told_of_a_loss_of_more_than_the_margin_names_the_section_and_the_share():
+    told = " ".join(call("apo_down").output.split())
+    assert (
+        "on the log-ratio of each completion. All lines above are for log-ratios of rho / 2 (chosen) and -rho / 2 (rejected)"
+        in told
+    )
+    assert re.search(
+        r"a gradient step lowers the margin at \d+ % of all pairs of log-ratios from -60 to 60 nats; it lowers the probability "
+        r"of the chosen completion at \d+ %, and raises that of the rejected one at 0 %",
+        told,
+    )
+    told = " ".join(call("pfl_found", "--reach", "2").output.split())
+    assert "All lines above are for a reference that finds both completions equally probable" in told
+    assert "of all combinations of rho and the reference's lead from -40 to 40 nats" in told
+
+
 def test_pairs_are_counted_where_the_loss_rises(tmp_path):
     (tmp_path / "known.py").write_text(TASK, "utf-8")
     config = tmp_path / "c.yaml"
@@ -170,7 +187,7 @@ def test_the_task_of_a_run_is_made_as_it_was_recorded(tmp_path, world):
     settings = {"task": "sentiment", "seed": 7, "fitness": {"world": world, "pairs": 64, "beta": 0.2}}
     wanted = trainings_of(make_run(tmp_path / "run", settings), ("workers=1",), "short", 2)
     assert (wanted.info.beta, wanted.config.fitness["pairs"], wanted.rung, len(wanted.seeds)) == (0.2, 64, "short", 2)
-    with pytest.raises(RunDirError, match=r"fitness\.options\.pairs would change"):
+    with pytest.raises(RunDirError, match=r"as in the run in .*: fitness\.pairs would change"):
         trainings_of(tmp_path / "run", ("fitness.pairs=128",), None, 2)
 
 

@@ -1,5 +1,6 @@
 """How long a run will take: what is left, at the speed that was measured."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,7 @@ from evo.config.schema import Config
 from evo.search.budget import Spent
 from evo.search.estimate import Pace, Workload, proposals_left, remaining_work, requests_at_once, seconds, whole_run
 from evo.search.ledger import Ledger
-from fitness.schedule.planned import plan
+from fitness.schedule.planned import plan, plan_of_claims
 from fitness.schedule.settings import LadderSettings
 from fitness.task import Rung, TaskInfo
 
@@ -34,21 +35,55 @@ def test_before_anything_is_measured_a_run_takes_what_its_plan_says():
     planned = plan(INFO, LADDER, 4, 24)
     work = whole_run(INFO, LADDER, 4, 24)
     assert work.trainings == sum(part.trainings for part in planned)
-    assert seconds(work, Pace(), INFO, workers=1) == pytest.approx(sum(part.seconds for part in planned))
+    assert seconds(work, Pace(), INFO, workers=1).least == pytest.approx(sum(part.seconds for part in planned))
 
 
 def test_measured_trainings_replace_the_task_s_estimate():
-    assert seconds(Workload({"short": 10}, {}), _pace(short=[1.0, 1.0]), INFO, workers=2) == pytest.approx(5.0)
+    assert seconds(Workload({"short": 10}, {}), _pace(short=[1.0, 1.0]), INFO, workers=2) == pytest.approx((5.0, 5.0))
 
 
 def test_a_rung_that_was_not_measured_is_as_much_slower_as_those_that_were():
     pace = _pace(short=[6.0, 6.0], full=[18.0])
     assert pace.training("held_out", INFO) == pytest.approx(24.0)
-    assert seconds(Workload({}, {"held_out": 4}), pace, INFO, workers=2) == pytest.approx(48.0)
+    assert seconds(Workload({}, {"held_out": 4}), pace, INFO, workers=2) == pytest.approx((48.0, 48.0))
 
 
 def test_one_slow_first_training_does_not_make_the_speed():
     assert _pace(short=[30.0, 2.0, 2.0, 2.0]).training("short", INFO) == 2.0
+
+
+def test_of_two_or_three_trainings_the_shortest_is_usual_and_the_mean_bounds_the_estimate():
+    pace = _pace(short=[21.0, 3.0])
+    assert (pace.training("short", INFO), pace.training("short", INFO, slow=True)) == (3.0, 12.0)
+    assert (pace.training("full", INFO), pace.training("full", INFO, slow=True)) == (9.0, 18.0), "loading took 9 s"
+    assert seconds(Workload({"short": 10}, {}), pace, INFO, workers=1) == pytest.approx((30.0, 120.0))
+    prepared = replace(INFO, seed_seconds=4.0)  # twice what a training at the rung short takes by the estimate
+    assert pace.training("short", prepared) == pytest.approx(1.0)
+    assert _pace(short=[3.0] * 4).training("short", prepared) == 3.0
+
+
+def test_further_trainings_that_a_claim_depends_on_bound_the_estimate():
+    work = whole_run(INFO, LADDER, 4, 24)
+    claims = plan_of_claims(INFO, LADDER, 4)
+    assert (
+        work.claims == {"held_out": claims.trainings}
+        and claims.trainings >= LADDER.finalist_seeds * LADDER.baseline_widenings
+    )
+    span = seconds(work, Pace(), INFO, workers=1)
+    assert span.most - span.least == pytest.approx(claims.seconds)
+    assert not whole_run(INFO, LADDER, 4, 0).claims, "without a proposal there is no claim"
+
+
+def test_seeds_that_no_worker_has_used_take_longer():
+    info = replace(INFO, seed_seconds=5.0)
+    plain, prepared = (seconds(whole_run(i, LADDER, 4, 24), Pace(), i, workers=2).least for i in (INFO, info))
+    assert prepared - plain == pytest.approx(5.0 * (LADDER.contender_seeds + LADDER.finalist_seeds))
+
+
+def test_trainings_that_wait_for_the_last_proposal_are_counted_while_proposals_come():
+    late = sum(part.trainings for part in plan(INFO, LADDER, 4, 30) if part.late)
+    work = remaining_work(INFO, LADDER, 4, accepted=29, answered=30, left=1)
+    assert late > 0 and sum(work.search.values()) >= late
 
 
 def test_the_speed_is_that_of_the_last_trainings():
@@ -57,18 +92,20 @@ def test_the_speed_is_that_of_the_last_trainings():
 
 def test_the_final_waits_for_its_slowest_round():
     pace = _pace(held_out=[10.0])
-    assert seconds(Workload({}, {"held_out": 5}), pace, INFO, workers=4) == pytest.approx(20.0)
+    assert seconds(Workload({}, {"held_out": 5}), pace, INFO, workers=4) == pytest.approx((20.0, 20.0))
 
 
 def test_slow_replies_make_a_run_longer_than_its_trainings():
     pace = _pace(short=[1.0])
     pace.proposals.extend([59.0])
-    assert seconds(Workload({"short": 10}, {}, proposals=10), pace, INFO, workers=1, at_once=2) == pytest.approx(300.0)
+    assert seconds(Workload({"short": 10}, {}, proposals=10), pace, INFO, workers=1, at_once=2).least == pytest.approx(
+        300.0
+    )
 
 
 def test_before_a_reply_came_the_oldest_request_tells_how_long_one_takes_at_least():
     work, pace = Workload({"short": 1}, {}, proposals=10), _pace(short=[1.0])
-    assert seconds(work, pace, INFO, 1, oldest=20.0) == pytest.approx(210.0)
+    assert seconds(work, pace, INFO, 1, oldest=20.0).least == pytest.approx(210.0)
 
 
 def test_refused_proposals_are_not_expected_to_train():

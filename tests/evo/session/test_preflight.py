@@ -142,6 +142,16 @@ def test_a_dry_run_of_what_may_not_be_paid_shows_the_cost_first(tmp_path):
     assert "Replies: at most about" in said[0]
 
 
+def test_the_dry_run_shows_the_prompt_of_a_language_model_and_none_of_the_built_in_proposer(tmp_path):
+    local = {"llm": model("http://127.0.0.1:1/v1")}
+    asked, mixed, built_in = (
+        rehearsed(tmp_path, s) for s in (local, local | {"proposer": "mixed"}, {"proposer": "builtin"})
+    )
+    assert "A first prompt:\n--- system" in asked and "policy_chosen_logps" in asked
+    assert "A first prompt (the built-in proposer, which takes part, gets no prompt):\n--- system" in mixed
+    assert "No prompt is sent" in built_in and "--- system" not in built_in
+
+
 def rehearsed(folder: Path, settings: Mapping[str, Any]) -> str:
     said: list[str] = []
     rehearse(parse_config(settings), folder, said.append, online=False)

@@ -42,7 +42,7 @@ def evopo(*arguments):
 def test_a_setting_is_a_name_and_changes():
     assert setting_of("cnn:network=cnn,epochs=3") == Setting("cnn", ("network=cnn", "epochs=3"))
     assert setting_of("b:fitness.beta=0.5") == Setting("b", ("beta=0.5",))
-    assert setting_of("usual") == Setting("usual", ())
+    assert setting_of("usual:") == Setting("usual", ())
     assert setting_of("x:evaluation.by=margin,grid=[1, 2],beta=3").changes == (
         "evaluation.by=margin",
         "grid=[1, 2]",
@@ -56,6 +56,11 @@ def test_a_setting_of_another_form_is_refused(text):
         setting_of(text)
 
 
+def test_a_name_alone_is_no_setting():
+    with pytest.raises(ConfigError, match="so what does hard change"):
+        settings_of(["usual:", "hard"])
+
+
 def test_settings_need_names_of_their_own():
     with pytest.raises(ConfigError, match="two settings are called 'cnn'"):
         settings_of(["cnn:epochs=1", "CNN:epochs=2"])
@@ -65,7 +70,7 @@ def test_settings_need_names_of_their_own():
 
 def test_each_setting_has_the_configuration_with_its_changes(tmp_path):
     given = ("task=sentiment", "fitness.samples=100", "workers=1")
-    found = configurations(settings_of(["usual", "noisy:label_noise=0.3,world=classic"]), tmp_path, None, given)
+    found = configurations(settings_of(["usual:", "noisy:label_noise=0.3,world=classic"]), tmp_path, None, given)
     assert found["usual"].fitness == {"world": "unfamiliar", "samples": 100}
     assert found["noisy"].fitness == {"world": "classic", "samples": 100, "label_noise": 0.3}
     assert {config.workers for config in found.values()} == {1}
@@ -79,12 +84,13 @@ def test_each_setting_has_the_configuration_with_its_changes(tmp_path):
     [
         (("--setting", "mlp:held_out_networks=mlp"), "held_out_network"),
         (("--setting", "mlp:held_out_network=resnet18"), "resnet18 is for cifar10"),
-        (("--setting", "mlp", "--rung", "x"), "has no rung 'x'"),
-        (("mse", "nonsense", "--setting", "mlp"), "'nonsense' is neither a known classification loss nor a file"),
-        (("dpo", "--setting", "mlp"), "'dpo' is neither a known classification loss"),
-        (("missing#3", "--setting", "mlp"), "holds no run"),
+        (("--setting", "mlp:", "--rung", "x"), "has no rung 'x'"),
+        (("mse", "nonsense", "--setting", "mlp:"), "'nonsense' is neither a known classification loss nor a file"),
+        (("dpo", "--setting", "mlp:"), "'dpo' is neither a known classification loss"),
+        (("missing#3", "--setting", "mlp:"), "holds no run"),
         ((), "at least one --setting"),
-        (("--setting", "mlp", "--setting", "images:dataset=cifar10"), "setting images: fitness.data_dir: CIFAR-10"),
+        (("--setting", "deep"), "--setting deep: no setting has values of its own, so what does deep change?"),
+        (("--setting", "mlp:", "--setting", "images:dataset=cifar10"), "setting images: fitness.data_dir: CIFAR-10"),
     ],
 )  # fmt: skip
 def test_a_fault_in_any_setting_is_told_before_anything_is_trained(tmp_path, monkeypatch, arguments, told):
@@ -180,7 +186,7 @@ def test_a_run_stands_for_its_finalists(tmp_path):
          "--set", "seeds=[cross_entropy, mse]", "--set", "ladder.contenders=0"],
     )  # fmt: skip
     assert runner.exit_code == 0, runner.output
-    code, _, err = evopo(tmp_path / "run", *QUICK, "--setting", "mlp", "--seeds", 2, "--dir", tmp_path / "t")
+    code, _, err = evopo(tmp_path / "run", *QUICK, "--setting", "mlp:", "--seeds", 2, "--dir", tmp_path / "t")
     assert code == 0, err
     names = [r.name for r in transfer_of(tmp_path / "t").settings[0].results]
     assert names[0] == "cross_entropy" and len(names) == 2 and "#" in names[1], "the run's finalist"

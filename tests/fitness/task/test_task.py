@@ -69,6 +69,12 @@ def test_rungs_separate_search_and_held_out():
     assert [rung.name for rung in info.search_rungs] == ["short", "full"]
     assert info.rung("full").steps == info.rung("held_out").steps == 64
     assert info.rung("short").estimated_seconds < info.rung("full").estimated_seconds
+    larger = task_info("sentiment", {"epochs": 2, "batch_size": 64})
+    assert larger.rung("full").steps == info.rung("full").steps / 4
+    assert larger.rung("full").estimated_seconds > info.rung("full").estimated_seconds / 2, (
+        "a step of more pairs takes longer"
+    )
+    assert task_info("sentiment", {"pairs": 1024}).seed_seconds > info.seed_seconds > 0
     with pytest.raises(TaskError, match="has no rung 'long'; it has: short, full, held_out"):
         info.rung("long")
 
