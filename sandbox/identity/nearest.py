@@ -1,6 +1,7 @@
 """The known loss that a loss equals, or is closest to, at usual inputs of training (torch).
 
-The comparison uses the policy's gradients at fixed pairs with usual margins, in batches of several sizes, at the beta of the run.
+The comparison uses the policy's gradients at fixed pairs with usual margins, in batches of several sizes, at the beta of the run,
+and in float32 as in training.
 The known loss may be taken at any multiple of beta between 1/32 and 32 and times any positive factor, because neither makes a
 loss new. The result is information for readers. It is not safe against an author who knows these points; `compare.same_loss`
 confirms duplicates at fresh points.
@@ -14,6 +15,7 @@ from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
+import torch
 
 from sandbox import known
 from sandbox.execute.evaluate import Array, CannotCompute, Evaluator, Points
@@ -169,7 +171,9 @@ def _factor(ours: Array, theirs: Array, typical: float) -> float | None:
 
 
 def _gradients(evaluator: Evaluator, points: Sequence[Points]) -> Array:
-    return np.concatenate([gradient.ravel() for p in points for gradient in evaluator(p).gradients])
+    return np.concatenate(
+        [gradient.ravel() for p in points for gradient in evaluator(p, torch.float32).gradients]
+    ).astype(float)
 
 
 def _at_multiples(evaluator: Evaluator, points: Sequence[Points], multiples: Array) -> Array:
@@ -180,9 +184,9 @@ def _at_multiples(evaluator: Evaluator, points: Sequence[Points], multiples: Arr
     for p in points:
         tensors = tuple(np.tile(t, (count, *(1,) * (t.ndim - 1))) for t in p.tensors)
         scalars = np.concatenate([p.scalars * m for m in multiples], axis=1)
-        found = evaluator(Points(tensors, scalars, p.sizes * count)).gradients
+        found = evaluator(Points(tensors, scalars, p.sizes * count), torch.float32).gradients
         parts.append(np.concatenate([g.reshape(count, -1) for g in found], axis=1))
-    return np.concatenate(parts, axis=1)
+    return np.concatenate(parts, axis=1).astype(float)
 
 
 @lru_cache(maxsize=4)

@@ -92,7 +92,7 @@ def _spike_at_the_start(measured: Measurements) -> list[Finding]:
     """A refusal of a very large gradient at the start. It occurs in the first step only, but stays in the optimiser's state."""
     size = np.abs(measured.single.gradient("start")).max(axis=0)
     item, usual = int(size.argmax()), measured.scale
-    if size[item] <= LARGEST_AT_START * usual:
+    if size[item] <= LARGEST_AT_START * usual or usual < SMALLEST_GRADIENT:
         return []
     inputs = inputs_of(measured.single.contract)
     one = inputs.example(measured.single.probes.groups["start"], item)

@@ -28,6 +28,12 @@ def test_a_published_loss_is_itself(name):
     assert relation.published and relation.words == f"the published {name}"
 
 
+def test_losses_are_compared_as_they_are_trained():
+    """Float32 takes the other branch than float64: training sees DPO."""
+    hidden = "torch.where(torch.exp(0 * x - 150) > 0, torch.relu(1 - x) ** 2, F.softplus(-x))"
+    assert nearest_known(graph(hidden), BETA).words == "the published dpo"
+
+
 @pytest.mark.parametrize(
     ("expression", "kind", "words"),
     [
