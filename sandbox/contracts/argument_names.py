@@ -4,7 +4,8 @@ A name such as `ref_rejected_logps` is split at its underscores. Every word must
 rejected) must be named, and at most one model. A name without a word for the model belongs to the policy. Names such as
 `pi_logratios`, `avg_chosen_logps` (an average is a different quantity) and `labels` match no argument.
 
-The initials `pc`, `pr`, `rc`, `rr` (or `pw`, `pl`, `rw`, `rl`) match if all four are there: alone, `rc` may be a reward.
+The initials `pc`, `pr`, `rc`, `rr` (or `pw`, `pl`, `rw`, `rl`) match if all four are there in this order: alone, `rc` may be a
+reward. Some words match only beside one that says that the quantity is a log-probability, such as `r` in `logp_r`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,27 @@ QUANTITY: Final = frozenset(
      "loglikelihood", "loglikelihoods", "seq", "sequence", "sum", "summed", "total", "model", "y"}
 )  # fmt: skip
 """Words that a name may contain and that have no effect on the match."""
+LOGARITHMIC: Final = frozenset(
+    {"log", "logp", "logps", "logprob", "logprobs", "loglikelihood", "loglikelihoods", "lp", "lps"}
+)
+BESIDE_LOGARITHMIC: Final = frozenset(
+    {
+        "c",
+        "r",
+        "good",
+        "bad",
+        "better",
+        "worse",
+        "likelihood",
+        "likelihoods",
+        "seq",
+        "sequence",
+        "sum",
+        "summed",
+        "total",
+    }
+)
+"""Words that match only in a name with a word of LOGARITHMIC."""
 INITIALS: Final = (("pc", "pr", "rc", "rr"), ("pw", "pl", "rw", "rl"))
 """Names by initials: policy's chosen and rejected, reference's chosen and rejected."""
 _PAIR: Final = tuple(f"{model}_{completion}_logps" for model in MODELS for completion in COMPLETIONS)
@@ -52,6 +74,8 @@ def meaning(name: str, contract: Contract) -> str | None:
     completions = [c for c, known in COMPLETIONS.items() if words & known]
     if not words <= _KNOWN or len(models) > 1 or len(completions) != 1:
         return None
+    if words & BESIDE_LOGARITHMIC and not words & LOGARITHMIC:
+        return None
     meant = f"{models[0] if models else 'policy'}_{completions[0]}_logps"
     return meant if any(a.name == meant for a in contract.tensors) else None
 
@@ -60,7 +84,9 @@ def by_meaning(names: Iterable[str], contract: Contract) -> dict[str, str]:
     """Contract argument -> name, for the names that match one. Empty if two names match the same argument."""
     names = list(names)
     for initials in INITIALS:
-        if set(initials) <= set(names) and set(_PAIR) <= {t.name for t in contract.tensors}:
+        if [name for name in names if name in initials] == [*initials] and set(_PAIR) <= {
+            t.name for t in contract.tensors
+        }:
             return dict(zip(_PAIR, initials, strict=True))
     found: dict[str, str] = {}
     for name in names:

@@ -82,7 +82,7 @@ OTHER_FLOATS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Dtypes that may occur in x.to(...) only, as the last step of the loss, where the conversion is dropped."""
 
-SMALL_INTS: Final = frozenset({"torch.int32", "torch.int", "torch.int16", "torch.short"})
+SMALL_INTS: Final = frozenset({"torch.int32", "torch.int"})
 """Dtypes that may occur in x.to(...) only, where x is a mask."""
 
 TYPES: Final = frozenset({"torch.Tensor", "torch.FloatTensor", "torch.LongTensor", "torch.BoolTensor"})
@@ -111,8 +111,6 @@ NUMPY: Final = (
     "cosh",
     "sin",
     "cos",
-    "floor",
-    "ceil",
 )
 """Functions of numpy that are those of math here: they accept numbers only."""
 

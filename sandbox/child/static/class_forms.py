@@ -14,6 +14,7 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Iterator, Mapping
+from itertools import count, islice
 
 from sandbox.child.static.imports import Imports, full_name
 from sandbox.child.static.syntax import is_constant, is_self
@@ -37,7 +38,7 @@ def simplify(node: ast.ClassDef, imports: Imports) -> dict[str, str]:
                 signs[part.name] = KINDS[kind]
                 _with_self(part, kind)
             if part.name == "__init__":
-                part.body = list(_plain(part.body))
+                part.body = list(_plain(part.body, _names(part)))
     return signs
 
 
@@ -53,7 +54,9 @@ def _without_fields(node: ast.ClassDef, imports: Imports) -> None:
     fields = [part for part in node.body if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)]
     names = [part.target.id for part in fields if isinstance(part.target, ast.Name)]
     given = [part.value is not None for part in fields]
-    if given != sorted(given) or any("ClassVar" in ast.dump(part.annotation) for part in fields):
+    bound = [name for name in map(_bound, node.body) if name]
+    special = any(word in ast.dump(part.annotation) for part in fields for word in ("ClassVar", "InitVar", "KW_ONLY"))
+    if given != sorted(given) or special or len({*bound}) < len(bound):
         return
     node.decorator_list, node.bases = [], []
     sets: list[ast.stmt] = []
@@ -92,11 +95,16 @@ def with_constants(node: ast.ClassDef) -> ast.AST | None:
             isinstance(n, ast.Name) and n.id in names for value in values if value is not None for n in ast.walk(value)
         ):
             return part
-        if isinstance(part, ast.Assign | ast.AnnAssign) and part.value is not None and is_constant(part.value):
+        if isinstance(part, ast.Assign | ast.AnnAssign) and part.value is not None and _is_scalar(part.value):
             known[_bound(part)] = part.value
         else:
             known.pop(_bound(part), None)
     return None
+
+
+def _is_scalar(value: ast.expr) -> bool:
+    """Whether it is a constant without parts: a tuple of tuples would grow with every name that is filled in."""
+    return is_constant(value) and not any(isinstance(n, ast.Tuple) for n in ast.walk(value))
 
 
 class _Filled(ast.NodeTransformer):
@@ -176,11 +184,11 @@ def _names(method: ast.FunctionDef) -> set[str]:
     return found | {n.arg for n in ast.walk(method) if isinstance(n, ast.arg)}
 
 
-def _plain(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+def _plain(body: list[ast.stmt], taken: set[str]) -> Iterator[ast.stmt]:
     for statement in body:
         match statement:
             case ast.Assign():
-                yield from _split(statement)
+                yield from _split(statement, taken)
             case ast.Expr(ast.Call(ast.Attribute(me, "register_buffer"), [ast.Constant(str() as name), value])) if (
                 is_self(me)
             ):
@@ -190,17 +198,20 @@ def _plain(body: list[ast.stmt]) -> Iterator[ast.stmt]:
                 yield statement
 
 
-def _split(node: ast.Assign) -> list[ast.stmt]:
-    """One assignment for each target, if some are attributes of `self` and this has the same effect."""
+def _split(node: ast.Assign, taken: set[str]) -> list[ast.stmt]:
+    """One assignment for each target, if some are attributes of `self`. All values are computed first, under names that are not
+    `taken`."""
     first, *others = node.targets
-    targets, values = [first, *others], [node.value, *(_read(first) for _ in others)]
+    targets, values = [first, *others], [node.value]
     if not others and isinstance(first, ast.Tuple | ast.List) and isinstance(node.value, ast.Tuple | ast.List):
         targets, values = first.elts, node.value.elts
     written = [_written(t) for t in targets]
-    plain = len(targets) == len(values) and None not in written
-    if not plain or all(isinstance(t, ast.Name) for t in targets) or (not others and _reads_earlier(written, values)):
+    if None in written or len(values) not in (1, len(targets)) or all(isinstance(t, ast.Name) for t in targets):
         return [node]
-    return [_assign(target, value, node) for target, value in zip(targets, values, strict=True)]
+    names = list(islice((name for i in count() if (name := f"value_{i}") not in taken), len(values)))
+    kept = [_assign(ast.Name(name, ast.Store()), value, node) for name, value in zip(names, values, strict=True)]
+    sources = names if len(names) == len(targets) else names * len(targets)
+    return [*kept, *(_assign(target, _load(name, node), node) for target, name in zip(targets, sources, strict=True))]
 
 
 def _written(target: ast.expr) -> str | None:
@@ -213,25 +224,8 @@ def _written(target: ast.expr) -> str | None:
     return None
 
 
-def _reads_earlier(written: list[str | None], values: list[ast.expr]) -> bool:
-    """Whether a value reads a target that stands before its own."""
-    return any(
-        _written(part) in written[:place]
-        for place, value in enumerate(values)
-        for part in ast.walk(value)
-        if isinstance(part, ast.expr)
-    )
-
-
-def _read(target: ast.expr) -> ast.expr:
-    """The value of a name or an attribute of `self`."""
-    match target:
-        case ast.Name(name):
-            return ast.copy_location(ast.Name(name, ast.Load()), target)
-        case ast.Attribute(_, name):
-            me = ast.copy_location(ast.Name("self", ast.Load()), target)
-            return ast.copy_location(ast.Attribute(me, name, ast.Load()), target)
-    return target
+def _load(name: str, at: ast.stmt) -> ast.Name:
+    return ast.copy_location(ast.Name(name, ast.Load()), at)
 
 
 def _assign(target: ast.expr, value: ast.expr, at: ast.stmt) -> ast.Assign:

@@ -58,7 +58,7 @@ def take_apart(
     span = name_span(node)
     attributes = frozenset(constants.keys() | _assigned(own.get(INIT)) | own.keys() - {INIT, "__call__"})
     for name, method in own.items():
-        _Method(imports.names, notes, name == INIT, parent).visit(method)
+        _Method(imports.names, notes, name == INIT, node.name, parent).visit(method)
         method.name = f"{node.name}.{name}"
     methods = dict(own)
     if parent is not None:  # what the class defines itself hides what it inherits, be it a method or a constant
@@ -182,10 +182,11 @@ class _Method(Unwrapper):
     _in_module = False
 
     def __init__(
-        self, names: Mapping[str, str], notes: list[Violation], is_init: bool, parent: ClassSource | None
+        self, names: Mapping[str, str], notes: list[Violation], is_init: bool, own: str, parent: ClassSource | None
     ) -> None:
         super().__init__(names, notes)
         self._is_init = is_init
+        self._own = own
         self._inherited = (
             {name: m for name, m in parent.methods.items() if name not in parent.signs} if parent is not None else {}
         )
@@ -195,7 +196,7 @@ class _Method(Unwrapper):
         self.generic_visit(node)
         match node.func:
             case ast.Attribute(ast.Call(ast.Name("super"), given, []), name) if name in self._inherited and _is_own(
-                given
+                given, self._own
             ):
                 me = ast.copy_location(ast.Name("self", ast.Load()), node)
                 node.args.insert(0, me)
@@ -216,25 +217,28 @@ class _Method(Unwrapper):
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
         """Drop `super().__init__()`, which has no effect on the loss."""
-        if self._is_init and INIT not in self._inherited and _is_super_init(node.value):
+        if self._is_init and INIT not in self._inherited and _is_super_init(node.value, self._own):
             return ast.copy_location(ast.Pass(), node)
         return self.generic_visit(node)
 
 
-def _is_super_init(call: ast.expr) -> bool:
+def _is_super_init(call: ast.expr, own: str) -> bool:
     match call:
         case ast.Call(
             func=ast.Attribute(value=ast.Call(func=ast.Name("super"), args=given, keywords=[]), attr="__init__"),
             args=[],
             keywords=[],
         ):
-            return _is_own(given)
+            return _is_own(given, own)
     return False
 
 
-def _is_own(given: Sequence[ast.expr]) -> bool:
-    """Whether these are the arguments of `super()` or `super(Loss, self)`."""
-    return not given or (len(given) == 2 and isinstance(given[0], ast.Name) and is_self(given[1]))
+def _is_own(given: Sequence[ast.expr], own: str) -> bool:
+    """Whether these are the arguments of `super()` or `super(Loss, self)` in the class `own`."""
+    match given:
+        case [ast.Name(name), me]:
+            return name == own and is_self(me)
+    return not given
 
 
 def _set(name: str, value: ast.expr, at: ast.stmt) -> ast.Expr:

@@ -98,7 +98,7 @@ def _candidate(
         own_names = set(tensors) <= set(names)
         if own_names and names[: len(wanted)] != wanted:
             return None  # the contract's own names in another order: a call by position would give a different loss
-        matched = {t: t for t in tensors} if own_names else by_meaning(names, contract)
+        matched = {t: t for t in tensors} if own_names else by_meaning(_without_default(function), contract)
         rank = int(any(k != v for k, v in matched.items()))
     given = {name: wanted for wanted, name in matched.items()}
     given |= {s: s for s in scalars if s in names and s not in given}
@@ -116,6 +116,15 @@ def _candidate(
     settings = tuple(p.arg for p in _parameters(init) if p.arg in scalars) if init is not None else ()
     required = _required(function, set(given)) + (_required(init, set(settings)) if init is not None else [])
     return _Candidate(function, owner, given, settings, tuple(required), rank)
+
+
+def _without_default(function: ast.FunctionDef) -> list[str]:
+    """The names of the parameters whose default is None or missing: another default is a setting."""
+    a = function.args
+    given = {p.arg: d for p, d in zip(a.args[len(a.args) - len(a.defaults) :], a.defaults, strict=True)}
+    given |= {p.arg: d for p, d in zip(a.kwonlyargs, a.kw_defaults, strict=True) if d is not None}
+    settings = {name for name, d in given.items() if not (isinstance(d, ast.Constant) and d.value is None)}
+    return [p.arg for p in _parameters(function) if p.arg not in settings]
 
 
 def _preferred(candidates: list[_Candidate]) -> list[_Candidate]:

@@ -10,12 +10,15 @@ from typing import Any
 
 from sandbox.child.allowlist import calls, limits
 from sandbox.child.protocol import SourceSpan, Violation
+from sandbox.child.static.class_forms import KINDS
 from sandbox.child.static.imports import TYPE_PARTS, Imports, full_name, is_exposed
 from sandbox.child.static.syntax import first_line, is_default, is_docstring, is_guarded_name
 from sandbox.child.static.unwrapping import MARKERS, Guard
 from sandbox.contracts.contract import Contract
 from sandbox.graph.operations.parts.attributes import MAX_INTEGER
 
+_OF_CLASSES = frozenset({"self", "super", "object", *KINDS})
+"""Names by which the forms of classes are recognised."""
 _BUILTINS = frozenset(dir(builtins)) | {"exit", "quit", "help", "copyright", "credits", "license", "__builtins__"}
 _TOP_LEVEL = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.Assign, ast.AnnAssign, ast.Pass)
 _ATTRIBUTES = (
@@ -145,7 +148,7 @@ class Vocabulary:
             self._refuse("SBX125", node, span)
         elif len(name) > limits.MAX_NAME:
             self._refuse("SBX108", node, span)
-        elif name in self._protected or name in ("self", "super"):
+        elif name in self._protected or name in _OF_CLASSES:
             self._refuse("SBX135", node, span)
 
     def _name(self, node: ast.Name) -> None:

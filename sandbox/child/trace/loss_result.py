@@ -41,13 +41,13 @@ def loss_of(r: Recorder, value: Any, entry: SourceSpan) -> SymTensor:
 
 
 def _first(value: tuple[Any, ...] | dict[Any, Any] | Instance) -> SymTensor | None:
-    """The tensor under the name `loss` or `losses`, or else the first one of a tuple or of an object; None if there is none."""
+    """The tensor under the name `loss` or `losses`, or the first one of a tuple; None if there is none."""
     if not isinstance(value, tuple):
         named = value.values if isinstance(value, Instance) else value
         for name in _NAMES:
             if isinstance(named.get(name), SymTensor):
                 return named[name]  # type: ignore[no-any-return]
-        value = () if isinstance(value, dict) else tuple(named.values())
+        value = ()
     return next((v for v in value if isinstance(v, SymTensor)), None)
 
 

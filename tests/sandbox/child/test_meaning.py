@@ -141,6 +141,24 @@ FORMS = {
         "self.beta = beta", "F.softplus(-self.beta * rho)",
         "    __constants__ = ['beta']\n\n    def extra_repr(self):\n        return f'beta={self.beta}'\n",
     ),
+    "attributes_that_exchange_their_values": loss_class(
+        "self.a = beta\n        self.b = 2.0\n        self.a, self.b = self.b, self.a", "self.a * rho + self.b"
+    ),
+    "a_value_that_reads_an_earlier_attribute_through_a_method": loss_class(
+        "self.a = beta\n        self.a, self.b = 2.0, self.get()", "self.a * rho + self.b",
+        "    def get(self):\n        return 3 * self.a\n",
+    ),
+    "a_list_that_grows_after_it_was_kept": loss_class(
+        "self.beta = beta\n        w = [1.0]\n        self.w = w\n        w.append(2.0)", "self.beta * rho * sum(self.w)"
+    ),
+    "a_function_as_a_constant_is_bound": (
+        "def half(me, v):\n    return v * me.beta\n\n"
+        + loss_class("self.beta = beta", "self.scaled(rho)", "    scaled = half\n")
+    ),
+    "call_before_forward": (
+        "class Twice:\n    def forward(self, v):\n        return v\n\n    def __call__(self, v):\n        return 2 * v\n\n"
+        + loss_class("self.beta = beta", "self.beta * Twice()(rho)")
+    ),
     "an_alias_of_types": (
         "from typing import Callable, Tuple\nLink = Callable[[torch.Tensor], torch.Tensor]\nTwo: type = Tuple[Link, Link]\n\n"
         f"def both(links: Two, v):\n    return links[0](v) + links[1](v)\n\ndef loss({FOUR}, beta) -> 'Link':\n"
@@ -154,9 +172,30 @@ def test_usual_forms_of_classes_and_types_mean_what_python_means(name: str) -> N
     assert _check(FORMS[name])
 
 
-def test_attributes_that_exchange_their_values_are_not_taken_apart() -> None:
-    swap = loss_class("self.a = beta\n        self.b = 2.0\n        self.a, self.b = self.b, self.a", "self.a * rho")
-    assert _traced(swap) == "SBX134"
+NOT_TAKEN_APART = {
+    "super_of_another_class": (
+        "class A:\n    def f(self, v):\n        return v\n\nclass B(A):\n    def f(self, v):\n        return 2 * v\n\n"
+        "class C(B):\n    def f(self, v):\n        return super(B, self).f(v)\n\n"
+    ),
+    "a_decorator_of_its_own": (
+        "def staticmethod(f):\n    return lambda v: 2 * v\n\nclass C:\n    @staticmethod\n    def f(v):\n        return v\n\n"
+    ),
+    "a_field_that_is_bound_again": (
+        "from dataclasses import dataclass\n\n@dataclass\nclass C:\n    a: float = 1.0\n    b: float = a\n    a = 2.0\n\n"
+        "    def f(self, v):\n        return v * self.a * self.b\n\n"
+    ),
+    "constants_that_double": (
+        "class C:\n    a0 = (1.0, 2.0)\n"
+        + "".join(f"    a{i + 1} = (a{i}, a{i})\n" for i in range(30))
+        + "\n    def f(self, v):\n        return v\n\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOT_TAKEN_APART)
+def test_a_class_whose_meaning_would_change_is_refused(name: str) -> None:
+    loss = f"def loss({FOUR}, beta):\n    return C().f(F.softplus(-beta * ({RHO})))\n"
+    assert _traced(NOT_TAKEN_APART[name] + loss) in ("SBX117", "SBX127", "SBX135")
 
 
 @pytest.mark.parametrize("mode", ["no_grad", "enable_grad"])

@@ -42,7 +42,12 @@ def codes(source: str) -> list[str]:
         ("base_bad_logp_sum", "reference_rejected_logps"),
         ("good_seq_logps", "policy_chosen_logps"),
         ("worse_total_logprob", "policy_rejected_logps"),
-        ("sft_base_good", "reference_chosen_logps"),
+        ("sft_base_good_logps", "reference_chosen_logps"),
+        ("good", None),
+        ("r", None),
+        ("logp_r", "policy_rejected_logps"),
+        ("total_w", None),
+        ("positive_likelihood", None),
         ("good_bad_logps", None),
         ("old_chosen_logps", None),
         ("policy_sft_chosen", None),
@@ -70,8 +75,20 @@ def test_initials_count_only_if_all_four_are_there() -> None:
     full = "def loss(pc, pr, rc, rr, beta):\n    return -F.logsigmoid(beta * ((pc - pr) - (rc - rr)))\n"
     assert vet(full, numeric=False).hash == vet(candidate(DPO), numeric=False).hash
     rewards = "def loss(rc, rr, beta):\n    return -F.logsigmoid(beta * (rc - rr))\n"
-    for source in (rewards, rewards.replace("rc", "pc").replace("rr", "pr"), full.replace("pc", "pw")):
+    turned = full.replace("(pc, pr, rc, rr, beta)", "(rc, rr, pc, pr, beta)")
+    for source in (rewards, rewards.replace("rc", "pc").replace("rr", "pr"), full.replace("pc", "pw"), turned):
         assert codes(source) == ["SBX110"]
+
+
+def test_a_parameter_with_a_value_is_a_setting() -> None:
+    source = (
+        "def loss(pi_w, pi_l, ref_w, ref_l, beta, neg=1.0):\n"
+        "    return -F.logsigmoid(neg * beta * ((pi_w - pi_l) - (ref_w - ref_l)))\n"
+    )
+    assert vet(source, numeric=False).graph is not None
+    assert codes("def loss(chosen_logps, beta, neg=0.5):\n    return -F.logsigmoid(beta * (chosen_logps - neg))\n") == [
+        "SBX110"
+    ]
 
 
 def test_arguments_can_be_named_by_the_caller() -> None:

@@ -32,7 +32,7 @@ class Instance:
     @property
     def entry(self) -> FunctionType:
         """The method that a call of the object runs. Raises Refusal."""
-        for name in ENTRIES:
+        for name in reversed(ENTRIES):  # nn.Module's own __call__ runs forward
             if name in self.made.methods:
                 return self.made.methods[name]
         raise Refusal("SBX230")
@@ -71,7 +71,9 @@ def member(owner: Instance | LossClass, name: str, call: Callable[..., Any]) -> 
     if isinstance(owner, Instance) and name in owner.values:
         return owner.values[name]
     if name in made.constants:
-        return made.constants[name]
+        value = made.constants[name]
+        bound = isinstance(owner, Instance) and isinstance(value, FunctionType)
+        return Method(value, owner) if bound else value
     if name not in made.methods:
         raise Refusal("SBX227")
     function, kind = made.methods[name], made.kinds[name]

@@ -59,7 +59,7 @@ class Statements:
         return class_of(parts, self._lasting)
 
     def set_own(self, me: Any, name: str, value: Any) -> None:
-        """self.name = value, while `__init__` runs. A list becomes a tuple, so that it cannot change between calls."""
+        """self.name = value, while `__init__` runs."""
         self._step()
         if not isinstance(me, Instance) or me.finished or name in me.made.methods:
             raise Refusal("SBX134")
@@ -76,4 +76,4 @@ class Statements:
         items = value.values() if isinstance(value, dict) else value
         if any(isinstance(v, list | tuple | dict | SymTensor) for v in items):
             raise Refusal("SBX134")
-        return value if isinstance(value, dict) else tuple(value)
+        return value
