@@ -40,6 +40,8 @@ _CURVED_BETAS: Final = (0.1, 0.05, 0.5)
 _ITEMS: Final = 8
 _LARGE: Final = 1e5
 """Adding a constant of this size rounds to hundredths of a nat in float32."""
+_SUMS: Final = frozenset({"add", "sub", "neg"})
+"""Operations whose result changes by as much as an operand does, or by its opposite."""
 _GUARD: Final = 1e-4
 """A bound this close to zero guards a division."""
 _HALVINGS: Final = 24
@@ -349,9 +351,6 @@ def _decisive(graph: VerifiedGraph) -> list[bool]:
         for a in node.args:
             found[a] = found[a] or found[i] or not adds
     return found
-
-
-_SUMS: Final = frozenset({"add", "sub", "neg"})
 
 
 def _table(count: int) -> Finding:
