@@ -24,6 +24,8 @@ _WIDE = np.abs(_RHO) > 12
 _SHIFT = 0.05
 _LOWEST, _HIGHEST = 1e-6, 1e3
 _TOLERANCE = 1e-10
+_JUMP = 10.0
+"""A function jumps in an interval in which it changes this many times as much as in those next to it."""
 
 
 def natural_beta(evaluator: Evaluator) -> float | None:
@@ -53,7 +55,8 @@ def _search(evaluator: Evaluator) -> float | None:
 def _zoomed(evaluator: Evaluator, limit: Array, bracket: tuple[float, float]) -> float:
     """Evaluate 24 betas in the bracket at once, keep the interval of the first crossing, repeat.
 
-    Most functions are smooth there, and then a cubic through the four nearest points gives the root in one more step.
+    Most functions are smooth there, and then a cubic through the four nearest points gives the root in one more step. That is not
+    tried where the function jumps.
     """
     low, high = bracket
     while high - low > _TOLERANCE:
@@ -61,6 +64,8 @@ def _zoomed(evaluator: Evaluator, limit: Array, bracket: tuple[float, float]) ->
         excess = _excess(_shares(evaluator, np.exp(grid)), limit)
         i = _first(excess)
         low, high = float(grid[i - 1]), float(grid[i])
+        if _jumps(excess, i):
+            continue
         guess = _cubic_root(grid, excess, i)
         reach = max(_TOLERANCE, 1e-4 * (high - low))
         near = guess + np.array([-reach, -reach / 100, reach / 100, reach])
@@ -75,6 +80,12 @@ def _first(excess: Array) -> int:
     """The first index at which the excess is positive and the one before is not; the last index if there is none."""
     beyond = np.flatnonzero(excess > 0)
     return int(beyond[0]) if beyond.size and beyond[0] > 0 else len(excess) - 1
+
+
+def _jumps(excess: Array, i: int) -> bool:
+    """Whether the excess changes far more in the i-th interval than in those next to it."""
+    steps = np.abs(np.diff(excess)).tolist()
+    return bool(steps[i - 1] > _JUMP * max(steps[max(0, i - 2) : i - 1] + steps[i : i + 1]))
 
 
 def _cubic_root(grid: Array, excess: Array, i: int) -> float:

@@ -6,6 +6,7 @@ ones. If the graph shows such a place (`edges.beta_edges`), `direction_at` tests
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -115,7 +116,7 @@ def check_numbers(graph: VerifiedGraph, seed: int) -> list[Finding]:
         for i in places:
             node = graph.nodes[i]
             values[i] = _number(node.op, node.attrs, [values[a] for a in node.args], beta)
-            if np.isnan(values[i]):
+            if math.isnan(values[i]):
                 message = f"{node.op} on numbers has no result at beta = {shown(beta)}"
                 return [numeric_finding("SBX301", message, {"beta": beta})]
     return []

@@ -48,11 +48,14 @@ _REMEDY: Final = (
 )
 _DRAWN_NONE: Final = 0.1
 """Factor on the gradient that counts as none in drawn batches, so that no draw decides a close case."""
-_LEAST_JUDGED, _LEAST_JUDGED_COUPLED = 8, 30
-"""Fewest pairs by which a direction is judged; the latter for drawn batches of a loss that compares pairs."""
+_LEAST_JUDGED, _LEAST_JUDGED_DRAWN, _LEAST_JUDGED_COUPLED = 8, 20, 30
+"""Fewest pairs by which a direction is judged; in drawn batches; in drawn batches of a loss that compares pairs."""
 _NEARLY_ALL: Final = 0.98
 _LEAST_RAISED, _LEAST_RAISED_DRAWN = 0.05, 1e-9
 """Smallest share of the pairs with a negative margin whose margin a loss must raise. In drawn batches, one such pair is enough."""
+_USUALLY: Final = 0.5
+"""Share of the pairs with a negative margin from which on a stage usually raises it: that none of 20 drawn ones is raised happens
+once in a million times."""
 _LARGEST_COMMON: Final = 5.5
 """Largest ratio of what moves both log-probabilities to what moves their difference. It is 1 for a loss of the chosen completion
 alone, as SFT, and smaller for others. It is that of LINE_BETA and larger betas: a penalty that does not depend on beta has a larger
@@ -72,7 +75,7 @@ def check_training(evaluator: Evaluator, measured: Measurements, seed: int) -> l
     fixed = _Seen.of(evaluator, batches(FIXED), none)
     return (
         _in_fixed_batches(fixed, measured)
-        or _in_drawn_batches(_Seen.of(evaluator, batches(seed), _DRAWN_NONE * none), measured)
+        or _in_drawn_batches(_Seen.of(evaluator, batches(seed), _DRAWN_NONE * none), fixed, measured)
         or ([] if measured.proven else _in_large_batches(_Seen.of(evaluator, large_batches(), none, fixed)))
         or _order(evaluator)
         or [*_lost(fixed), *_idle(fixed)]
@@ -91,15 +94,26 @@ def _in_fixed_batches(seen: _Seen, measured: Measurements) -> list[Finding]:
     )
 
 
-def _in_drawn_batches(seen: _Seen, measured: Measurements) -> list[Finding]:
-    """A loss that compares pairs may turn a whole batch round, so it is judged where there are many batches."""
+def _in_drawn_batches(seen: _Seen, fixed: _Seen, measured: Measurements) -> list[Finding]:
+    """A loss that compares pairs may turn a whole batch round, so it is judged where there are many batches. The direction is
+    judged where it is right in the fixed batches: elsewhere few pairs are raised, and a draw might have none of them."""
     stages = [cells for cells in seen.trained.stages if measured.proven or cells[0].beta == LINE_BETA]
-    least = _LEAST_JUDGED if measured.proven else _LEAST_JUDGED_COUPLED
+    least = _LEAST_JUDGED_DRAWN if measured.proven else _LEAST_JUDGED_COUPLED
+    right = [cells for cells in stages if _share_raised_near(fixed, cells[0]) >= _USUALLY]
     return (
         _too_large(seen, measured, LARGEST_RATIO_DRAWN)
         or _dead(seen, stages)
-        or _reversed(seen, stages, least=least, fewer_than=_LEAST_RAISED_DRAWN)
+        or _reversed(seen, right, least=least, fewer_than=_LEAST_RAISED_DRAWN)
     )
+
+
+def _share_raised_near(fixed: _Seen, cell: Cell) -> float:
+    """The share of the pairs with a negative margin whose margin is raised in the fixed batches of a cell's stage, at the betas
+    next to that of the cell: the smaller one."""
+    stages = [cells for cells in fixed.trained.stages if cells[0].stage is cell.stage]
+    betas = [cells[0].beta for cells in stages]
+    nearest = (max(b for b in betas if b <= cell.beta), min(b for b in betas if b >= cell.beta))
+    return min(fixed.share_raised(cells) for cells in stages if cells[0].beta in nearest)
 
 
 def _in_large_batches(seen: _Seen) -> list[Finding]:
@@ -213,7 +227,10 @@ def _dead(seen: _Seen, stages: Sequence[Sequence[Cell]]) -> list[Finding]:
 def _together(seen: _Seen) -> list[Finding]:
     """A refusal if the loss moves both completions of most pairs far more than their margin, near the start. At the start, where
     log-ratios are 0, nothing holds them back, so neither sign is right; a moment later a force that does has either sign."""
+    suspicious = _half_beyond(seen, np.abs(seen.common))
     for cells in seen.trained.stages:
+        if suspicious.isdisjoint(cells):
+            continue
         if cells[0].stage is EARLY[0]:
             found = [(cell, float(np.median(np.abs(seen.common[cell.items])))) for cell in cells]
         elif cells[0].stage is EARLY[1]:
@@ -222,7 +239,7 @@ def _together(seen: _Seen) -> list[Finding]:
         else:
             continue
         for cell, ratio in found:
-            if ratio > _most_common(cell):
+            if ratio > _most_common(cell.beta):
                 message = (
                     f"both completions are moved together {shown(ratio)} times as much as the margin, {_where(cells)}"
                 )
@@ -233,12 +250,13 @@ def _together(seen: _Seen) -> list[Finding]:
 def _runs_away(seen: _Seen) -> list[Finding]:
     """A refusal if the loss pushes both log-ratios of most pairs further away from the reference once both are below it, far more
     than it changes their margin."""
+    suspicious = _half_beyond(seen, -seen.common, seen.away)
     for cell in seen.trained.cells:
-        common = -seen.common[cell.items][seen.away[cell.items]]
-        if cell.stage in EARLY[:2] or len(common) < _LEAST_JUDGED:
+        if cell not in suspicious or cell.stage in EARLY[:2]:
             continue
+        common = -seen.common[cell.items][seen.away[cell.items]]
         ratio = float(np.median(common))
-        if ratio > _most_common(cell):
+        if len(common) >= _LEAST_JUDGED and ratio > _most_common(cell.beta):
             message = (
                 f"both completions are pushed further away from the reference, {shown(ratio)} times as much as the margin is "
                 f"changed, {cell.place}"
@@ -247,8 +265,17 @@ def _runs_away(seen: _Seen) -> list[Finding]:
     return []
 
 
-def _most_common(cell: Cell) -> float:
-    return _LARGEST_COMMON * max(1.0, LINE_BETA / cell.beta)
+def _half_beyond(seen: _Seen, ratios: Array, among: Array | None = None) -> set[Cell]:
+    """The cells in which at least half of the pairs, of those in the mask `among`, have a ratio above `_most_common`. Only there
+    can their median, or a quantile of their stage, be above it, and medians of all cells take long."""
+    among = np.ones_like(seen.away) if among is None else among
+    beyond = among & (ratios > _most_common(seen.trained.betas))
+    count, most = seen.trained.counts(beyond), seen.trained.counts(among)
+    return {cell for cell in seen.trained.cells if 0 < most[cell] <= 2 * count[cell]}
+
+
+def _most_common(beta: Array | float) -> Array:
+    return np.asarray(_LARGEST_COMMON * np.maximum(1.0, LINE_BETA / beta))
 
 
 def _falls_back(seen: _Seen, stages: Sequence[Sequence[Cell]], by_level: bool) -> list[Finding]:

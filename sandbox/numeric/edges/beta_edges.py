@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -115,6 +116,7 @@ def _quantity(site: Site, values: Values) -> Array:
         return np.asarray(values[site.left].astype(float) - right - site.offset)
 
 
+@lru_cache(maxsize=8)
 def _batches(beta: float) -> tuple[Array, Array]:
     """Two batches of pairs, (3, 4) each."""
     points = margin_points(_RATIOS[0], _RATIOS[1], _LEVELS, beta)

@@ -67,9 +67,9 @@ _LOWEST: Final = LOWEST_LOGP + 250.0
 """Lowest log-probability of a reference: the policy's may be that much lower."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Cell:
-    """The batches of one beta, stage and level."""
+    """The batches of one beta, stage and level. Equal to itself alone: as a key it is looked up often."""
 
     beta: float
     stage: Stage
@@ -80,12 +80,12 @@ class Cell:
     size: int
     """Number of its items."""
 
-    @property
+    @cached_property
     def items(self) -> slice:
         """Its items."""
         return slice(self.start, self.start + self.size)
 
-    @property
+    @cached_property
     def near_start(self) -> bool:
         """Whether beta * rho is still nearly that of the start, so that a loss with a wrong slope there has it here."""
         return self.beta * _scale(self.beta, self.stage) * self.stage.margin[1] <= 0.25
@@ -115,14 +115,24 @@ class Trained:
         """Whether the stage of each item is an early one."""
         return np.repeat([cell.stage.early for cell in self.cells], [cell.size for cell in self.cells])
 
+    @property
+    def betas(self) -> Array:
+        """The beta of each item."""
+        betas: Array = self.points.scalars[0]
+        return betas
+
     def spread(self, by_beta: Mapping[float, float]) -> Array:
         """A value of each beta, for each item."""
         return np.repeat([by_beta[cell.beta] for cell in self.cells], [cell.size for cell in self.cells])
 
     def counts(self, items: Array) -> dict[Cell, int]:
         """How many of these items, a mask, each cell has."""
-        found = np.add.reduceat(items, [cell.start for cell in self.cells], dtype=int)
+        found = np.add.reduceat(items, self._starts, dtype=int)
         return dict(zip(self.cells, found.tolist(), strict=True))
+
+    @cached_property
+    def _starts(self) -> Array:
+        return np.array([cell.start for cell in self.cells])
 
 
 @lru_cache(maxsize=16)

@@ -167,6 +167,11 @@ def test_no_draw_decides_on_a_loss_that_turns_whole_batches_of_large_margins() -
         assert len({run.run(graph, seed=seed).passed for seed in range(24)}) == 1
 
 
+def test_no_draw_decides_on_a_loss_that_raises_few_negative_margins() -> None:
+    graph = written("torch.where(x < -0.07, (x + 0.5) ** 2, 5 * F.softplus(-x))")
+    assert len({run.run(graph, seed=seed).passed for seed in range(40)}) == 1
+
+
 PASS = {
     # Pairs that the reference finds unlikely have wrong labels in one of the worlds: such a loss is right there.
     "turns_pairs_by_their_level": "F.softplus(torch.where(rc + rr > -300, -x, x))",
