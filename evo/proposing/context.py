@@ -99,13 +99,11 @@ def context_of(
         material = Context(facts, population.baseline_name or "", best=best, tried=latest, summary=population.summary)
         return replace(material, where=tuple(telling.where))
     explores = BY_NAME[operator].role is Role.EXPLORED_FROM
-    children = telling.latest(operator) if explores else population.children(parents)
-    children = [i for i in children if i.id not in parents]  # these are shown in full
-    told = {*parents, *(i.id for i in children), *top}
-    known: list[tuple[Difference | None, Individual | Tried]] = [(telling.compared(i), i) for i in children]
-    known += [(None, told) for told in telling.unusable(operator if explores else None, parents)]
-    known = sorted(known, key=lambda pair: _informs(pair[0]))[:MOST_TRIED]
-    tried = tuple(i if isinstance(i, Tried) else telling.tried(i) for _, i in known)
+    made = telling.latest(operator) if explores else members.children(parents)[::-1]
+    children = [id for id in made if id not in parents]  # these are shown in full
+    told = {*parents, *children, *top}
+    informing = [telling.tried(population.individuals[id]) for id in _informing(members, children, MOST_TRIED)]
+    tried = (*informing, *telling.unusable(operator if explores else None, parents))[:MOST_TRIED]
     near = [] if explores else _near(members, beliefs, able, parents, told)
     return Context(
         facts=facts,
@@ -133,11 +131,12 @@ def _near(
     return [int(rows["id"][at]) for at in ranked(beliefs, alike, MOST_NEARBY)]
 
 
-def _informs(found: Difference | None) -> tuple[bool, float]:
-    """Order of what was tried: measured first, the largest difference in standard errors first; then the latest (stable)."""
-    if found is None:
-        return True, 0.0
-    return False, -abs(found.mean) / (found.standard_error or abs(found.mean) or 1.0)
+def _informing(members: Members, ids: Sequence[int], most: int) -> list[int]:
+    """The ids of the members that tell most: those measured first, the largest difference in standard errors first."""
+    at = np.searchsorted(members.columns["id"], ids)
+    size, error = np.abs(members.columns["fitness"][at]), members.columns["error"][at]
+    sizes = size / np.where(error > 0, error, np.where(size > 0, size, 1.0))
+    return [ids[k] for k in np.argsort(-sizes, kind="stable")[:most]]  # NaN, where nothing is measured, comes last
 
 
 class _Telling:
@@ -177,17 +176,17 @@ class _Telling:
         margin = self._margin(self._trainings(individual.id, score[0])) if score else None
         return None if margin is None or beta is None else beta * margin
 
-    def latest(self, operator: str) -> list[Individual]:
-        """The latest proposals of an operator, the latest first."""
+    def latest(self, operator: str) -> list[int]:
+        """Ids of the latest proposals of an operator, the latest first."""
         members = self.population.members
-        return self._individuals(
-            np.flatnonzero(members.columns["operator"] == members.names.get(operator, -1))[-MOST_TRIED:]
-        )
+        at = np.flatnonzero(members.columns["operator"] == members.names.get(operator, -1))[-MOST_TRIED:]
+        return [int(id) for id in members.columns["id"][at[::-1]]]
 
     def newest(self, most: int) -> list[Individual]:
         """The newest vetted proposals, the latest first."""
         rows = self.population.members.columns
-        made = self._individuals(np.flatnonzero(~rows["banned"])[-(most + self.population.all_seed_losses) :])
+        at = np.flatnonzero(~rows["banned"])[-(most + self.population.all_seed_losses) :]
+        made = [self.population.individuals[int(id)] for id in rows["id"][at[::-1]]]
         return [i for i in made if i.operator is not None][:most]
 
     def unusable(self, operator: str | None, parents: Sequence[int]) -> list[Tried]:
@@ -205,20 +204,16 @@ class _Telling:
         printed = self.population.losses.recorded(individual.id, self.past).formula if vetted else None
         if printed is not None:
             self.where |= dict.fromkeys(printed.where)
-        difference = self.compared(individual)
+        difference = self.difference(individual.id) if individual.trainable else None
         formula = "" if printed is None else printed.text
         return Tried(individual.name, formula, difference, self._outcome(individual, difference))
-
-    def compared(self, individual: Individual) -> Difference | None:
-        """The difference of a candidate that may be trained."""
-        return self.difference(individual.id) if individual.trainable else None
 
     def _outcome(self, individual: Individual, difference: Difference | None) -> str:
         """The outcome in words; empty where the difference says it."""
         if individual.duplicate_of is not None:
             return f"the same loss as {self.population.individuals[individual.duplicate_of].name}"
-        refusals = refusing(self.past.findings(individual.id))
-        if refusals:
+        if individual.rules:
+            refusals = refusing(self.past.findings(individual.id))
             return f"refused: {refusals[0].message}"
         if individual.failed:
             reasons = [f"{e.reason}: {e.detail}" for e in self.past.evaluations(individual.id) if e.reason]
@@ -249,7 +244,3 @@ class _Telling:
 
     def _margin(self, rows: Sequence[Mapping[str, float]]) -> float | None:
         return fmean(row[MARGIN] for row in rows) if rows and all(MARGIN in row for row in rows) else None
-
-    def _individuals(self, places: Positions) -> list[Individual]:
-        """The individuals at these positions of the members, the latest first."""
-        return [self.population.individuals[int(id)] for id in self.population.members.columns["id"][places[::-1]]]

@@ -160,8 +160,7 @@ class Population:
 
     def children(self, parents: Sequence[int]) -> list[Individual]:
         """The vetted losses that were made from any of these parents, the latest first."""
-        children = (self.individuals[id] for id in reversed(self.members.children(parents)))
-        return [i for i in children if role_of(i.operator) is not Role.EXPLORED_FROM]
+        return [self.individuals[id] for id in reversed(self.members.children(parents))]
 
     def score(self, individual: Individual) -> tuple[str, Score] | None:
         """The search rung of highest fidelity that the candidate has reached, and its score there; None without a score."""

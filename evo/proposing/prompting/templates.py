@@ -11,7 +11,7 @@ import hashlib
 import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,10 +66,15 @@ class TemplateFault(ConfigError):
 
 @dataclass(frozen=True)
 class Templates:
-    """The built-in templates with replacements by name, such as `refine.j2`. `folder` names their place in messages."""
+    """The built-in templates with replacements by name, such as `refine.j2`. `folder` names their place in messages.
+
+    Files are read once, so that the prompts of a session are of one version.
+    """
 
     replaced: Mapping[str, str]
     folder: str = ""
+    _hashes: dict[tuple[str, str | None, str | None], str] = field(default_factory=dict, repr=False, compare=False)
+    _texts: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, folder: str | Path | None) -> Templates:
@@ -122,6 +127,12 @@ class Templates:
 
         Raises ValueError for what is not in `EVERY_PROMPT`.
         """
+        key = (prompt, contract.rules, contract.facts)
+        if key not in self._hashes:
+            self._hashes[key] = self._hash(prompt, contract)
+        return self._hashes[key]
+
+    def _hash(self, prompt: str, contract: Contract) -> str:
         require_known(prompt)
         others = {*EVERY_PROMPT} - {prompt}
         used = [path for path in PROMPTS.rglob("*.j2") if path.stem.partition("_")[0] not in others]
@@ -138,9 +149,11 @@ class Templates:
         reference = getattr(contract, part)
         if not reference:
             return ""
-        path = located(reference, f"contract {contract.name!r}: {part}").resolve()
-        name = path.relative_to(PROMPTS).as_posix() if PROMPTS in path.parents else ""
-        return self._bytes(name, path).decode("utf-8").strip()
+        if reference not in self._texts:
+            path = located(reference, f"contract {contract.name!r}: {part}").resolve()
+            name = path.relative_to(PROMPTS).as_posix() if PROMPTS in path.parents else ""
+            self._texts[reference] = self._bytes(name, path).decode("utf-8").strip()
+        return self._texts[reference]
 
     def fill(self, template: str, values: Mapping[str, Any]) -> str:
         """A rendered template. Raises TemplateFault with file and line."""

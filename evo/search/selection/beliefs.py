@@ -32,6 +32,14 @@ def fitness_posteriors(members: Sequence[Member], shrinkage: bool = True) -> Pos
     do not explain (empirical Bayes); flat without `shrinkage`. An unknown standard error counts as the root of that variance.
     """
     members = Members.of(members)
+    key = (fitness_posteriors.__name__, shrinkage)
+    if key not in members.derived:
+        members.derived[key] = _posteriors(members, shrinkage)
+    found: Posteriors = members.derived[key]
+    return found
+
+
+def _posteriors(members: Members, shrinkage: bool) -> Posteriors:
     able, rows = members.measured, members.columns
     mean, deviation = np.full(len(members), math.nan), np.full(len(members), math.nan)
     fitness = rows["fitness"][able]

@@ -70,6 +70,8 @@ class Members(Sequence[Member]):
         self._children: dict[int, list[int]] = {}
         self.columns: Columns = {name: column[:0] for name, column in self._space.items()}
         """The `COLUMNS`, each with one value per member in order of ids. Views: valid until a member is added."""
+        self.derived: dict[tuple[Any, ...], Any] = {}
+        """What was computed from the columns since they changed, by name: a step asks for some of it several times."""
         self._added: list[Member] = []
         self._noise: float | None = None
 
@@ -95,7 +97,7 @@ class Members(Sequence[Member]):
         return None if at is None else self[at]
 
     def children(self, parents: Sequence[int]) -> list[int]:
-        """Ids of the members that have any of these parents, in order."""
+        """Ids of the members that were made from any of these parents, in order; what was explored was only shown them."""
         return sorted({child for parent in parents for child in self._children.get(parent, ())})
 
     def number_of(self, member: Member) -> int | None:
@@ -108,9 +110,9 @@ class Members(Sequence[Member]):
         self._make_room(at, n)
         self._ids.insert(at, member.candidate_id)
         self._added.insert(at, member)
-        for parent in member.parents:
-            self._children.setdefault(parent, []).append(member.candidate_id)
         role = role_of(member.operator)
+        for parent in member.parents if role is not Role.EXPLORED_FROM else ():
+            self._children.setdefault(parent, []).append(member.candidate_id)
         self._write(
             at,
             id=member.candidate_id,
@@ -157,6 +159,7 @@ class Members(Sequence[Member]):
         """Set the standard errors from the deviation over seeds of the difference to the baseline; None: unknown."""
         if deviation == self._noise:
             return
+        self.derived.clear()
         self._noise, seeds = deviation, self.columns["seeds"]
         with np.errstate(divide="ignore", invalid="ignore"):
             errors = math.nan if deviation is None else deviation / np.sqrt(seeds)
@@ -196,6 +199,7 @@ class Members(Sequence[Member]):
         self._write(at, usable=usable, seeds=seeds, **known)
 
     def _write(self, at: int, **values: object) -> None:
+        self.derived.clear()
         for name, value in values.items():
             self._space[name][at] = value
 

@@ -106,9 +106,11 @@ def repairable(members: Members, island: int, settings: SelectionSettings) -> tu
 
     A refused repair is not repaired again: a second attempt rarely succeeds where the first failed.
     """
+    first = max(0, len(members) - settings.repair_window)
+    refused = first + np.flatnonzero(~members.columns["usable"][first:])
     return tuple(
         m.candidate_id
-        for m in reversed(members[-settings.repair_window :])
+        for m in (members[at] for at in reversed(refused.tolist()))
         if m.rules
         and not m.banned
         and role_of(m.operator) is not Role.REPAIRED
@@ -123,8 +125,9 @@ class ParentPool:
     def __init__(self, members: Members, island: int, settings: SelectionSettings) -> None:
         self.settings = settings
         self.columns = members.columns
-        self.posteriors, banned = fitness_posteriors(members, settings.shrinkage), self.columns["banned"]
-        self.posteriors.mean[banned] = math.nan  # so neither the grid nor the elites hold them
+        believed, banned = fitness_posteriors(members, settings.shrinkage), self.columns["banned"]
+        # Without the banned ones, so that neither the grid nor the elites hold them.
+        self.posteriors = believed._replace(mean=np.where(banned, math.nan, believed.mean))
         local = residents(members, island, settings)
         local = local[~banned[local]]
         scored = local[members.measured[local]]

@@ -78,7 +78,8 @@ def check(population: Population, reader: Reader) -> None:
             population.members.columns[column], from_scratch.columns[column], equal_nan=column != "parents"
         )
     for id in population.individuals:
-        assert population.members.children([id]) == [m.candidate_id for m in population.members if id in m.parents]
+        made = [m for m in population.members if role_of(m.operator) is not Role.EXPLORED_FROM]
+        assert population.members.children([id]) == [m.candidate_id for m in made if id in m.parents]
     for step in range(4):
         ours, theirs = (choose(m, Random(step), step, SETTINGS) for m in (population.members, from_scratch))
         assert ours == theirs
