@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -19,7 +18,6 @@ from evo.campaign.loop import Campaign
 from evo.config.rundir import RunDir, open_run
 from evo.config.schema import Config, parse_config
 from evo.proposing.propose import BuiltinProposer, templates
-from evo.search.duplicates import DuplicateIndex
 from evo.search.population import Population
 from evo.search.rng import derive
 from fitness.schedule.ladder import leaders
@@ -103,11 +101,8 @@ async def _campaign(config: Config, info: TaskInfo, folder: Path, workers: Shari
         archive.event(
             EventKind.SESSION_STARTED, {"config": config.model_dump(mode="json"), "fitness": info.described()}
         )
-        duplicates = DuplicateIndex.of(reader, vetter.same_loss, partial(population.losses.graph, reader=reader))
         async with BuiltinProposer() as proposer:
-            await Campaign(
-                config, archive, reader, population, duplicates, {"builtin": proposer}, vetter, workers
-            ).run()
+            await Campaign(config, archive, reader, population, {"builtin": proposer}, vetter, workers).run()
 
 
 async def _trace(bench: Bench, config: Config, folder: Path, workers: SharingPool) -> RunTrace:

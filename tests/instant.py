@@ -21,7 +21,6 @@ from evo.campaign.loop import Campaign
 from evo.config.schema import Config, parse_config
 from evo.proposing.llm.client import AttemptObserver, Reply
 from evo.proposing.request import Request
-from evo.search.duplicates import DuplicateIndex
 from evo.search.population import Population
 from evo.search.selection.select import SELECTION, SELECTION_VERSION
 from fitness.chat.endpoint import Endpoint
@@ -161,10 +160,8 @@ class InstantRun:
                 EventKind.SESSION_STARTED,
                 {"config": config.model_dump(mode="json"), "fitness": info.described(), SELECTION: SELECTION_VERSION},
             )
-            duplicates, population = DuplicateIndex.of(reader, self.vetter.same_loss), Population(config, info, 1)
-            campaign = Campaign(
-                config, archive, reader, population, duplicates, {"openai": proposer}, self.vetter, self.workers
-            )
+            population = Population(config, info, 1)
+            campaign = Campaign(config, archive, reader, population, {"openai": proposer}, self.vetter, self.workers)
             begun(campaign)
             if until is None:
                 return await campaign.run()

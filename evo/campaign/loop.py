@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 
 from archive.query import Reader
@@ -63,7 +63,6 @@ class Campaign:
     archive: Archive
     reader: Reader
     population: Population
-    duplicates: DuplicateIndex
     asked: Mapping[str, Proposer]
     """The proposers by name."""
     vetter: VetPool
@@ -91,6 +90,13 @@ class Campaign:
         )  # fmt: skip
         self.allowance = Allowance(
             self.config, self.population, self.reader, self._trainings, lambda: self.task_error or self.proposers.ended
+        )
+
+    @cached_property
+    def duplicates(self) -> DuplicateIndex:
+        """Index of the losses of the run. Made for the first new loss: it reads all verdicts, and no request has to wait for it."""
+        return DuplicateIndex.of(
+            self.reader, self.vetter.same_loss, partial(self.population.losses.graph, reader=self.reader)
         )
 
     async def run(self) -> str:

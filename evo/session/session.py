@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -31,7 +30,6 @@ from evo.display.progress import watching
 from evo.proposing.prompting import Templates
 from evo.proposing.propose import Proposer, templates
 from evo.search.budget_split import budget_forecast
-from evo.search.duplicates import DuplicateIndex
 from evo.search.population import Population
 from evo.search.seed_losses import require_seed_losses
 from evo.search.selection.select import SELECTION, SELECTION_VERSION
@@ -159,7 +157,6 @@ async def _campaign(
         workers = await stack.enter_async_context(pool)
         for proposer in proposers.values():
             await stack.enter_async_context(proposer)
-        duplicates = DuplicateIndex.of(reader, vetter.same_loss, partial(population.losses.graph, reader=reader))
         console = Console()
 
         def tell(text: str) -> None:
@@ -169,9 +166,7 @@ async def _campaign(
 
         section = "proposers" if config.proposers is not None else "llm"
         monitor = EndpointMonitor(tell, config.search.give_up_after, section)
-        campaign = Campaign(
-            config, archive, reader, population, duplicates, proposers, vetter, workers, monitor=monitor
-        )
+        campaign = Campaign(config, archive, reader, population, proposers, vetter, workers, monitor=monitor)
         await stack.enter_async_context(watching(campaign, console))
         try:
             await ready(workers, tell, archive)  # before the first proposal has a cost

@@ -23,7 +23,6 @@ from evo.campaign.loop import Campaign, CampaignStopped
 from evo.config.schema import Config, parse_config
 from evo.proposing.propose import ModelProposer
 from evo.search.budget import Spent
-from evo.search.duplicates import DuplicateIndex
 from evo.search.population import Population
 from fitness.chat.costs import Prices
 from fitness.chat.endpoint import Endpoint, Retry
@@ -74,11 +73,11 @@ class Search:
             vetter = self.vetter
             archive.recover()
             add_seed_losses(archive, reader, ["dpo"])
-            duplicates, population = DuplicateIndex.of(reader, vetter.same_loss), Population(config, info, 2)
+            population = Population(config, info, 2)
             async with ModelProposer(endpoint, Retry(config.llm.attempts, first_wait=0.01, longest_wait=0.05)) as model:
                 monitor, pool = EndpointMonitor(self.shown.append), WorkerPool(config.task, {}, 2)
                 running = Campaign(
-                    config, archive, reader, population, duplicates, {"builtin": model}, vetter, pool, monitor=monitor
+                    config, archive, reader, population, {"builtin": model}, vetter, pool, monitor=monitor
                 )
                 if reader.verdict(1) is None:
                     archive.record_verdict(1, ACCEPTED)

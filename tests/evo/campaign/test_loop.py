@@ -23,7 +23,6 @@ from archive.store import Archive
 from evo.campaign.loop import Campaign
 from evo.config.schema import parse_config
 from evo.proposing.propose import BuiltinProposer
-from evo.search.duplicates import DuplicateIndex
 from evo.search.population import Population
 from evo.search.selection.members import SelectionSettings
 from evo.search.selection.select import repairable
@@ -58,9 +57,9 @@ def campaign(folder: Path, vetter: VetPool, **settings: object) -> Iterator[Camp
         Archive.create(folder / "archive.db", row) as archive,
         Reader.open(folder / "archive.db") as reader,
     ):
-        duplicates, population = DuplicateIndex.of(reader, vetter.same_loss), Population(config, info, 1)
+        population = Population(config, info, 1)
         pool = WorkerPool(config.task, {}, 1)
-        yield Campaign(config, archive, reader, population, duplicates, {"builtin": BuiltinProposer()}, vetter, pool)
+        yield Campaign(config, archive, reader, population, {"builtin": BuiltinProposer()}, vetter, pool)
 
 
 def proposed(running: Campaign, step: int) -> CandidateRow:

@@ -19,7 +19,6 @@ from evo.display import progress, screen
 from evo.display.log_lines import line
 from evo.display.watch import Watch
 from evo.proposing.propose import BuiltinProposer
-from evo.search.duplicates import DuplicateIndex
 from evo.search.population import Population
 from fitness.schedule.ladder import Job
 from fitness.schedule.planned import preparation_of_seeds
@@ -60,11 +59,8 @@ def _watched(folder, **settings):
     folder.mkdir(exist_ok=True)
     with Archive.create(folder / "archive.db", row) as archive, Reader.open(folder / "archive.db") as reader:
         vetter, workers = VetPool(contract=info.contract), WorkerPool(config.task, {}, 2)
-        duplicates = DuplicateIndex.of(reader, vetter.same_loss)
         population = Population(config, info, 2)
-        campaign = Campaign(
-            config, archive, reader, population, duplicates, {"builtin": BuiltinProposer()}, vetter, workers
-        )
+        campaign = Campaign(config, archive, reader, population, {"builtin": BuiltinProposer()}, vetter, workers)
         campaign.phase = Phase.SEARCH
         yield campaign, Watch(campaign)
 

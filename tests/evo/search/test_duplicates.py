@@ -39,9 +39,9 @@ def _campaign(folder, pool):
     info = task_info(config.task)
     row = RunRow(config.name, 0, config.task, info.contract, baseline="dpo")
     with Archive.create(folder / "archive.db", row) as archive, Reader.open(folder / "archive.db") as reader:
-        duplicates, population = DuplicateIndex.of(reader, pool.same_loss), Population(config, info, 1)
+        population = Population(config, info, 1)
         workers = WorkerPool(config.task, {}, 1)
-        yield Campaign(config, archive, reader, population, duplicates, {"builtin": BuiltinProposer()}, pool, workers)
+        yield Campaign(config, archive, reader, population, {"builtin": BuiltinProposer()}, pool, workers)
 
 
 def _recorded(campaign, name, graph, origin="proposal"):
