@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from sandbox.contracts.contract import BATCH, contract_named
+from sandbox.graph.latest import kept_for_latest
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS
@@ -44,6 +45,7 @@ def has_one_loss_per_item(graph: VerifiedGraph) -> bool:
     return _axes_of_the_loss(graph) != _NONE
 
 
+@kept_for_latest
 def _axes_of_the_loss(graph: VerifiedGraph) -> Axes | None:
     """The item axes of the losses; None if equivariance is not proven."""
     found: list[Axes] = []

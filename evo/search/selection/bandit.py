@@ -88,6 +88,7 @@ def _bars(latest: Columns, rows: Columns, measured: Mask, usual: float) -> Float
     parents, ids = latest["parents"], rows["id"]
     if not len(parents):
         return np.empty(0)
+    parents = parents[:, : max(1, int((parents > 0).sum(axis=1).max()))]  # the rest of each row is 0
     at = np.minimum(np.searchsorted(ids, parents), len(ids) - 1)
     counts = (ids[at] == parents) & measured[at] & latest["own_bar"][:, None]
     scores = np.where(counts, rows["first"][at], -math.inf)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from sandbox.contracts.contract import BATCH
+from sandbox.graph.latest import kept_for_latest
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.operations import OPERATIONS
 from sandbox.graph.operations.parts.edges import HIGHEST_DEGREE, STEEP_DEGREE, Kind, Site, Use
@@ -20,6 +21,7 @@ AT_ONCE: Final = frozenset({Kind.ROUNDING, Kind.EQUALITY, Kind.CHOICE, Kind.WAVE
 """Kinds that can single out a value of their quantity by themselves, without a second condition."""
 
 
+@kept_for_latest
 def sites(graph: VerifiedGraph) -> tuple[Site, ...]:
     """All sites of a graph. Comparisons of the batch's items with each other do not count."""
     found: dict[Site, None] = {}

@@ -17,6 +17,7 @@ from itertools import combinations, product
 from typing import Final
 
 from sandbox.contracts.contract import contract_named
+from sandbox.graph.latest import kept_for_latest
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.graph.nodes import Node
 from sandbox.graph.operations import OPERATIONS
@@ -100,14 +101,15 @@ def _same_as(graph: VerifiedGraph) -> list[int]:
     return found
 
 
-def reads_scalar(graph: VerifiedGraph) -> list[bool]:
+@kept_for_latest
+def reads_scalar(graph: VerifiedGraph) -> tuple[bool, ...]:
     """For each node, whether it depends on an argument that is a Python number: beta."""
     tensors = {a.name for a in contract_named(graph.contract).tensors}
     found: list[bool] = []
     for node in graph.nodes:
         own = node.op == "input" and node.attrs["name"] not in tensors
         found.append(own or any(found[a] for a in node.args))
-    return found
+    return tuple(found)
 
 
 class _Maker:
