@@ -1,6 +1,8 @@
 """The rows of an archive as records, each with all that its table says of it; see `archive.query` for the safety of reading."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from archive.decode import (
@@ -20,6 +22,7 @@ from archive.decode import (
 )
 from archive.errors import CorruptArchive
 from archive.judgements import AnswerRow, JudgementRow, PolicyRow, answer_row, judgement_row, policy_row
+from archive.nodes import Node, node
 from archive.records import (
     CandidateRow,
     Curves,
@@ -45,6 +48,7 @@ from archive.sqlite.queries import (
     EDGES,
     EVALUATIONS,
     JUDGEMENTS,
+    NODES,
     POLICIES,
     PROPOSALS,
     RUNGS,
@@ -140,6 +144,12 @@ class RowReader(View):
         for row in self._each(f"{EDGES} ORDER BY {order}"):
             yield parent_row(row, self.path)
 
+    def nodes(self, task: str) -> Iterator[Node]:
+        """The candidates one by one as the lineage shows them, with their trainings for a task, in order of ids."""
+        rows = self._each(f"{NODES}{self._those('c.id')} ORDER BY c.id, e.id", task=task)
+        for _, of_one in groupby(rows, key=itemgetter("id")):
+            yield node(of_one, self.path)
+
     def verdicts(self) -> list[VerdictRow]:
         """All verdicts, in order of candidates."""
         sql = BARE_VERDICTS if self._bare else VERDICTS
@@ -158,6 +168,11 @@ class RowReader(View):
         where = self._those("f.candidate_id") if candidate_id is None else " AND f.candidate_id = :id"
         rows = self._rows(f"{sql}{where} ORDER BY f.candidate_id, f.position", id=candidate_id)
         return [finding_row(row, self.path) for row in rows]
+
+    def with_finding(self, rule: str) -> frozenset[int]:
+        """The ids of the candidates with a finding of this rule."""
+        sql = "SELECT f.candidate_id AS id FROM finding AS f JOIN verdict AS v USING (candidate_id) WHERE v.event_id <= :at"
+        return frozenset(row["id"] for row in self._rows(f"{sql} AND f.rule = :rule", rule=rule))
 
     def proposals(self, state: ProposalState | None = None) -> list[ProposalRow]:
         """All proposals, or those in one state, in order of ids."""
