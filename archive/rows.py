@@ -59,7 +59,7 @@ from archive.sqlite.queries import (
     VERDICTS,
 )  # fmt: skip
 from archive.sqlite.values import decompress
-from archive.sqlite.view import View
+from archive.sqlite.view import View, in_blocks
 from archive.variants import VariantEvaluationRow, VariantRow, variant_evaluation_row, variant_row
 
 T = TypeVar("T")
@@ -147,8 +147,7 @@ class RowReader(View):
     def nodes(self, task: str) -> Iterator[Node]:
         """The candidates one by one as the lineage shows them, with their trainings for a task, in order of ids."""
         rows = self._each(f"{NODES}{self._those('c.id')} ORDER BY c.id, e.id", task=task)
-        for _, of_one in groupby(rows, key=itemgetter("id")):
-            yield node(of_one, self.path)
+        yield from in_blocks(node(of_one, self.path) for _, of_one in groupby(rows, key=itemgetter("id")))
 
     def verdicts(self) -> list[VerdictRow]:
         """All verdicts, in order of candidates."""

@@ -159,8 +159,6 @@ class Multiples:
             return None
         with np.errstate(over="ignore"):
             theirs = np.clip(factor * theirs, -1e300, 1e300)
-        if gaps(mine, theirs, _largest(mine, theirs)).max() > PROPOSED_WITHIN:
-            return None  # whatever the typical sizes are, which take longer to compute
         furthest = gaps(mine, theirs, np.maximum(_typical(mine), _typical(theirs))).max()
         return factor if furthest <= PROPOSED_WITHIN else None
 
@@ -182,12 +180,6 @@ class Multiples:
             if least <= 0 or most > 1.05 * least:
                 return True
         return False
-
-
-def _largest(*vectors: Array) -> Array:
-    """A size that no typical size of these vectors exceeds, also when rounded."""
-    sizes = np.abs(np.concatenate(vectors))
-    return np.asarray(1.001 * sizes[sizes < 1e299].max(initial=0.0))
 
 
 def readable(fingerprint: Any) -> Fingerprint | None:
