@@ -139,12 +139,12 @@ class Multiples:
 
     def __init__(self, loss: Fingerprint) -> None:
         self._version, self._length = _form(loss)
-        largest = max((size for size in map(abs, loss.vector) if size < 1e299), default=0.0)
-        self._strong = [(i, y) for i, y in enumerate(loss.vector) if largest and 0.1 * largest <= abs(y) < 1e299]
-        """The gradients of at least a tenth of the largest finite one, with their positions. Empty if all are 0."""
         self._gradients = np.array([loss.vector], dtype=float)
-        sizes = np.abs(self._gradients)
-        self._usable = (sizes > 1e-3 * _typical(self._gradients)) & (sizes < 1e299)
+        sizes, typical = np.abs(self._gradients), _typical(self._gradients)
+        self._usable = (sizes > 1e-3 * typical) & (sizes < 1e299)
+        strong = (sizes > 0.1 * typical) & (sizes < 1e299)
+        self._strong = [(i, y) for i, y in enumerate(loss.vector) if strong[0, i]]
+        """The finite gradients above a tenth of their typical size, with their positions."""
 
     def factor(self, other: Fingerprint) -> float | None:
         """The positive factor c with other = c * loss for the gradients, within PROPOSED_WITHIN; None if there is none."""
@@ -163,10 +163,10 @@ class Multiples:
         return factor if furthest <= PROPOSED_WITHIN else None
 
     def _excludes(self, vector: Sequence[float]) -> bool:
-        """Whether the quotients at the largest gradients already show that there is no common factor, as for nearly all losses.
+        """Whether the quotients at strong gradients already show that there is no common factor, as for nearly all losses.
 
-        At a gradient of a tenth of the largest, the typical size is at most ten times as large, so that quotients of multiples
-        differ by at most 20 * PROPOSED_WITHIN, which is 1 %.
+        The typical size is at most ten times as large as these, so that quotients of multiples differ by at most
+        20 * PROPOSED_WITHIN, which is 1 %.
         """
         least, most = math.inf, 0.0
         for position, gradient in self._strong:
