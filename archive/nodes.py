@@ -64,7 +64,7 @@ def node(rows: Iterable[sqlite3.Row], path: Path) -> Node:
     found = [Cells(row, "candidate", path) for row in rows]
     cells = found[0]
     return Node(
-        id=cells.integer("id"),
+        id=cells.integer("candidate_id"),
         name=cells.text("name"),
         origin=cells.one_of("origin", Origin),
         proposed=None if cells.raw("proposal_id") is None else _proposed(cells.of("proposal")),

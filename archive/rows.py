@@ -147,7 +147,7 @@ class RowReader(View):
     def nodes(self, task: str) -> Iterator[Node]:
         """The candidates one by one as the lineage shows them, with their trainings for a task, in order of ids."""
         rows = self._each(f"{NODES}{self._those('c.id')} ORDER BY c.id, e.id", task=task)
-        yield from in_blocks(node(of_one, self.path) for _, of_one in groupby(rows, key=itemgetter("id")))
+        yield from in_blocks(node(of_one, self.path) for _, of_one in groupby(rows, key=itemgetter("candidate_id")))
 
     def verdicts(self) -> list[VerdictRow]:
         """All verdicts, in order of candidates."""

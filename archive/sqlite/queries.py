@@ -84,7 +84,7 @@ BARE_PROPOSALS = PROPOSALS.replace("p.reply", f"CASE WHEN p.reply IS NOT NULL TH
 BARE_EVALUATIONS = EVALUATIONS.replace("e.metrics", "'{}' AS metrics").replace("e.items", "NULL AS items")
 
 NODES = f"""
-SELECT c.id, c.name, c.origin, p.id AS proposal_id, p.step, p.operator, p.proposer, p.model, p."references",
+SELECT c.id AS candidate_id, c.name, c.origin, p.id AS proposal_id, p.step, p.operator, p.proposer, p.model, p."references",
        v.candidate_id AS vetted, v.status, v.duplicate_of, v.hash, v.fingerprint, v.descriptors,
        e.id AS evaluation_id, e.rung, e.seed, e.beta, e.learning_rate, e.fitness,{_STATE}
 FROM candidate AS c
