@@ -159,12 +159,18 @@ def candidate_row(row: sqlite3.Row, path: Path) -> CandidateRow:
     )
 
 
-def parent_row(row: sqlite3.Row, path: Path) -> ParentRow:
-    """A row of `parent`."""
-    cells = Cells(row, "parent", path)
+def child_and_parent(cells: Cells) -> tuple[int, int]:
+    """The ids in a row with the columns `child` and `parent`."""
     child, parent = cells.integer("child"), cells.integer("parent")
     if parent >= child:  # a lineage has no cycles
         raise cells.wrong("parent", "an id below that of its child")
+    return child, parent
+
+
+def parent_row(row: sqlite3.Row, path: Path) -> ParentRow:
+    """A row of `parent`."""
+    cells = Cells(row, "parent", path)
+    child, parent = child_and_parent(cells)
     return ParentRow(
         child=child,
         parent=parent,

@@ -9,6 +9,7 @@ from archive.decode import (
     Brief,
     brief,
     candidate_row,
+    child_and_parent,
     curves_of,
     evaluation_row,
     event_row,
@@ -37,6 +38,7 @@ from archive.records import (
     VerdictRow,
 )
 from archive.spending import COSTS
+from archive.sqlite.cells import Cells
 from archive.sqlite.packed import unpack_like
 from archive.sqlite.queries import (
     ANCESTRY,
@@ -48,6 +50,7 @@ from archive.sqlite.queries import (
     EDGES,
     EVALUATIONS,
     JUDGEMENTS,
+    LINKS,
     NODES,
     POLICIES,
     PROPOSALS,
@@ -136,6 +139,14 @@ class RowReader(View):
         where = "" if child is None else " WHERE p.child = :child"
         rows = self._rows(f"{sql}{where} ORDER BY p.child, p.position", child=child)
         return [parent_row(row, self.path) for row in rows]
+
+    def generations(self) -> dict[int, int]:
+        """The generation of each candidate that has parents: one more than the highest of theirs. The others have generation 0."""
+        found: dict[int, int] = {}
+        for row in self._each(f"{LINKS} ORDER BY p.child"):  # parents come first: their ids are lower
+            child, parent = child_and_parent(Cells(row, "parent", self.path))
+            found[child] = max(found.get(child, 0), 1 + found.get(parent, 0))
+        return found
 
     def edges(self, *, by_parent: bool = False) -> Iterator[ParentRow]:
         """The edges of the lineage one by one, in order of child (or of parent) and position. Of a parent that a child names twice,

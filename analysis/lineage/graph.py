@@ -42,7 +42,7 @@ _PINNED, _BANNED = EventKind.PINNED.value, EventKind.BANNED.value
 
 def nodes(reader: Reader) -> Iterator[Row]:
     """The attributes of each candidate, with its `id`, oldest first. One candidate is in memory at a time."""
-    generations = _generations(reader)
+    generations = reader.generations()
     seeds, singling_out = Snapshot.of_seeds(reader), reader.with_finding(SINGLES_OUT)
     given, steering, noted = seeds.given, seeds.steering, {note.candidate for note in seeds.steering.notes}
     for node in reader.nodes(seeds.run.task):
@@ -86,14 +86,6 @@ def standing(snapshot: Snapshot, candidate: int) -> Arm | None:
         if (arm := best_arm(snapshot.arms(candidate, rung))) is not None:
             return arm
     return None
-
-
-def _generations(reader: Reader) -> dict[int, int]:
-    """The generation of each candidate that has parents. Those of the parents are known first: their ids are lower."""
-    found: dict[int, int] = {}
-    for edge in reader.edges():
-        found[edge.child] = max(found.get(edge.child, 0), 1 + found.get(edge.parent, 0))
-    return found
 
 
 def _known_as(seeds: Snapshot, node: Node) -> str:

@@ -60,13 +60,17 @@ def _declared(key: str, column: str, scope: str, kind: type) -> str:
 def _data(begun: Mapping[str, str], row: Row) -> str:
     """The lines with the values of a row. `begun` is the beginning of each column's line."""
     return "".join([
-        f"{begun[column]}>{_markup(value) if type(value) is str else value}</data>\n" if value != "" else f"{begun[column]} />\n"
+        f"{begun[column]}{_ended(value)}" if type(value) is str else f"{begun[column]}>{value}</data>\n"
         for column, value in row.items()
         if column in begun
     ])  # fmt: skip
 
 
 @lru_cache(maxsize=1024)  # most texts of a lineage are words of a few
+def _ended(text: str) -> str:
+    return f">{_markup(text)}</data>\n" if text else " />\n"
+
+
 def _markup(text: str) -> str:
     shown = xml_text(text)
     if "&" in shown or "<" in shown or ">" in shown:

@@ -73,6 +73,9 @@ SELECT (SELECT count(*) FROM candidate) AS candidates,
        (SELECT count(*) FROM evaluation WHERE reason IS NOT NULL) AS failed,
        (SELECT coalesce(max(id), 0) FROM event) AS last_event"""
 
+LINKS = """
+SELECT p.child, p.parent FROM parent AS p JOIN candidate AS c ON c.id = p.child AND c.event_id <= :at"""
+
 EDGES = """
 SELECT p.child, p.parent, p.role, min(p.position) AS position
 FROM parent AS p JOIN candidate AS c ON c.id = p.child AND c.event_id <= :at GROUP BY p.child, p.parent"""
