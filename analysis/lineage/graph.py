@@ -41,7 +41,7 @@ _PINNED, _BANNED = EventKind.PINNED.value, EventKind.BANNED.value
 
 
 def nodes(reader: Reader) -> Iterator[Row]:
-    """The attributes of each candidate, with its `id`, oldest first. One candidate is in memory at a time."""
+    """The attributes of each candidate, with its `id`, oldest first. A block of candidates is in memory at a time."""
     generations = reader.generations()
     seeds, singling_out = Snapshot.of_seeds(reader), reader.with_finding(SINGLES_OUT)
     given, steering, noted = seeds.given, seeds.steering, {note.candidate for note in seeds.steering.notes}
