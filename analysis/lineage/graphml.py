@@ -6,7 +6,6 @@ The form is that of `networkx.generate_graphml`, character by character. The tex
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
 from itertools import chain, islice
 from typing import Any
 
@@ -66,7 +65,6 @@ def _data(begun: Mapping[str, str], row: Row) -> str:
     ])  # fmt: skip
 
 
-@lru_cache(maxsize=1024)  # most texts of a lineage are words of a few
 def _ended(text: str) -> str:
     return f">{_markup(text)}</data>\n" if text else " />\n"
 
