@@ -112,12 +112,13 @@ def result_row(row: sqlite3.Row, path: Path) -> FinishedEvaluation:
         seed=cells.integer("seed"),
         beta=cells.real_or_none("beta"),
         learning_rate=cells.real_or_none("learning_rate"),
-        fitness=_fitness(cells, cells.one_of("state", EvaluationState)),
+        fitness=finite_fitness(cells, cells.one_of("state", EvaluationState)),
         seconds=cells.real_or_none("seconds"),
     )
 
 
-def _fitness(cells: Cells, state: EvaluationState) -> float | None:
+def finite_fitness(cells: Cells, state: EvaluationState) -> float | None:
+    """The fitness in a row with the column `fitness`; None unless it is scored."""
     if state != EvaluationState.SCORED:
         return None
     fitness = cells.real_or_none("fitness")
@@ -158,12 +159,18 @@ def candidate_row(row: sqlite3.Row, path: Path) -> CandidateRow:
     )
 
 
-def parent_row(row: sqlite3.Row, path: Path) -> ParentRow:
-    """A row of `parent`."""
-    cells = Cells(row, "parent", path)
+def child_and_parent(cells: Cells) -> tuple[int, int]:
+    """The ids in a row with the columns `child` and `parent`."""
     child, parent = cells.integer("child"), cells.integer("parent")
     if parent >= child:  # a lineage has no cycles
         raise cells.wrong("parent", "an id below that of its child")
+    return child, parent
+
+
+def parent_row(row: sqlite3.Row, path: Path) -> ParentRow:
+    """A row of `parent`."""
+    cells = Cells(row, "parent", path)
+    child, parent = child_and_parent(cells)
     return ParentRow(
         child=child,
         parent=parent,
@@ -172,7 +179,8 @@ def parent_row(row: sqlite3.Row, path: Path) -> ParentRow:
     )
 
 
-def _operator(cells: Cells) -> str:
+def operator_name(cells: Cells) -> str:
+    """The operator in a row with the column `operator`."""
     name = cells.text("operator")
     if not is_operator(name):
         raise cells.wrong("operator", "a name of lower-case letters, digits and underscores")
@@ -190,7 +198,7 @@ def proposal_row(row: sqlite3.Row, path: Path) -> ProposalRow:
         id=cells.integer("id"),
         step=cells.natural("step"),
         attempt=cells.natural("attempt"),
-        operator=_operator(cells),
+        operator=operator_name(cells),
         proposer=cells.text("proposer"),
         model=cells.text_or_none("model"),
         temperature=cells.real_or_none("temperature"),
@@ -254,11 +262,15 @@ def finding_row(row: sqlite3.Row, path: Path) -> FindingRow:
     )
 
 
+def evaluation_state(cells: Cells) -> EvaluationState:
+    """The state in a row with the column `state`, which holds it, or the kind of the newest event if it was not finished then."""
+    return _EVALUATION_STATE_AFTER.get(cells.text("state")) or cells.one_of("state", EvaluationState)
+
+
 def evaluation_row(row: sqlite3.Row, path: Path) -> EvaluationRow:
-    """A row of `evaluation`. The column `state` is its state, or the kind of its newest event if it was not finished then."""
+    """A row of `evaluation`."""
     cells = Cells(row, "evaluation", path)
-    kind = cells.text("state")
-    state = _EVALUATION_STATE_AFTER.get(kind) or cells.one_of("state", EvaluationState)
+    state = evaluation_state(cells)
     finished = state in (EvaluationState.SCORED, EvaluationState.FAILED)
     return EvaluationRow(
         id=cells.integer("id"),
@@ -269,7 +281,7 @@ def evaluation_row(row: sqlite3.Row, path: Path) -> EvaluationRow:
         beta=cells.real_or_none("beta"),
         learning_rate=cells.real_or_none("learning_rate"),
         state=state,
-        fitness=_fitness(cells, state),
+        fitness=finite_fitness(cells, state),
         metrics=cells.metrics("metrics") if finished else {},
         seconds=cells.real_or_none("seconds") if finished else None,
         tokens=cells.natural_or_none("tokens") if finished else None,

@@ -1,12 +1,15 @@
 """The rows of an archive as records, each with all that its table says of it; see `archive.query` for the safety of reading."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from archive.decode import (
     Brief,
     brief,
     candidate_row,
+    child_and_parent,
     curves_of,
     evaluation_row,
     event_row,
@@ -20,6 +23,7 @@ from archive.decode import (
 )
 from archive.errors import CorruptArchive
 from archive.judgements import AnswerRow, JudgementRow, PolicyRow, answer_row, judgement_row, policy_row
+from archive.nodes import Node, node
 from archive.records import (
     CandidateRow,
     Curves,
@@ -34,6 +38,7 @@ from archive.records import (
     VerdictRow,
 )
 from archive.spending import COSTS
+from archive.sqlite.cells import Cells
 from archive.sqlite.packed import unpack_like
 from archive.sqlite.queries import (
     ANCESTRY,
@@ -45,6 +50,8 @@ from archive.sqlite.queries import (
     EDGES,
     EVALUATIONS,
     JUDGEMENTS,
+    LINKS,
+    NODES,
     POLICIES,
     PROPOSALS,
     RUNGS,
@@ -55,7 +62,7 @@ from archive.sqlite.queries import (
     VERDICTS,
 )  # fmt: skip
 from archive.sqlite.values import decompress
-from archive.sqlite.view import View
+from archive.sqlite.view import View, in_blocks
 from archive.variants import VariantEvaluationRow, VariantRow, variant_evaluation_row, variant_row
 
 T = TypeVar("T")
@@ -133,12 +140,25 @@ class RowReader(View):
         rows = self._rows(f"{sql}{where} ORDER BY p.child, p.position", child=child)
         return [parent_row(row, self.path) for row in rows]
 
+    def generations(self) -> dict[int, int]:
+        """The generation of each candidate that has parents: one more than the highest of theirs. The others have generation 0."""
+        found: dict[int, int] = {}
+        for row in self._each(f"{LINKS} ORDER BY p.child"):  # parents come first: their ids are lower
+            child, parent = child_and_parent(Cells(row, "parent", self.path))
+            found[child] = max(found.get(child, 0), 1 + found.get(parent, 0))
+        return found
+
     def edges(self, *, by_parent: bool = False) -> Iterator[ParentRow]:
         """The edges of the lineage one by one, in order of child (or of parent) and position. Of a parent that a child names twice,
         the first."""
         order = "p.parent, p.child" if by_parent else "p.child, position"
         for row in self._each(f"{EDGES} ORDER BY {order}"):
             yield parent_row(row, self.path)
+
+    def nodes(self, task: str) -> Iterator[Node]:
+        """The candidates one by one as the lineage shows them, with their trainings for a task, in order of ids."""
+        rows = self._each(f"{NODES}{self._those('c.id')} ORDER BY c.id, e.id", task=task)
+        yield from in_blocks(node(of_one, self.path) for _, of_one in groupby(rows, key=itemgetter("candidate_id")))
 
     def verdicts(self) -> list[VerdictRow]:
         """All verdicts, in order of candidates."""
@@ -158,6 +178,11 @@ class RowReader(View):
         where = self._those("f.candidate_id") if candidate_id is None else " AND f.candidate_id = :id"
         rows = self._rows(f"{sql}{where} ORDER BY f.candidate_id, f.position", id=candidate_id)
         return [finding_row(row, self.path) for row in rows]
+
+    def with_finding(self, rule: str) -> frozenset[int]:
+        """The ids of the candidates with a finding of this rule."""
+        sql = "SELECT f.candidate_id AS id FROM finding AS f JOIN verdict AS v USING (candidate_id) WHERE v.event_id <= :at"
+        return frozenset(row["id"] for row in self._rows(f"{sql} AND f.rule = :rule", rule=rule))
 
     def proposals(self, state: ProposalState | None = None) -> list[ProposalRow]:
         """All proposals, or those in one state, in order of ids."""

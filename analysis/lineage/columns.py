@@ -9,9 +9,13 @@ import math
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import IO, Any
 
 Row = dict[str, Any]
+
+BLOCK = 500
+"""Number of rows that are kept together: `marshal` reads a file in small pieces, but a block from memory."""
 
 _LARGEST = 2**63
 """Integers of this size or larger do not fit a 64-bit column and are exported as text."""
@@ -22,22 +26,28 @@ class Columns:
 
     def __init__(self, file: IO[bytes], rows: Iterable[Row]) -> None:
         """Reads all `rows`. Missing, NaN and infinite values are left out."""
+        found: dict[tuple[str, type], None] = {}
+        self._file, self._sizes, usable = file, list[int](), map(_usable, rows)
+        while block := list(islice(usable, BLOCK)):
+            shapes = dict.fromkeys((tuple(row), tuple(map(type, row.values()))) for row in block)
+            for names, kinds in shapes:  # few: most rows have the same columns
+                found.update(dict.fromkeys(zip(names, kinds, strict=True)))
+            self._sizes.append(file.write(marshal.dumps(block)))
         types: dict[str, set[type]] = {}
-        self._file, self._count = file, 0
-        for row in rows:
-            usable = {name: value for name, value in row.items() if not _is_unusable(value)}
-            for name, value in usable.items():
-                types.setdefault(name, set()).add(_column_type(value))
-            marshal.dump(usable, file)
-            self._count += 1
-        self.kinds: Mapping[str, type] = {name: _kind(found) for name, found in types.items()}
+        for name, kind in found:
+            types.setdefault(name, set()).add(kind)
+        self.kinds: Mapping[str, type] = {name: _kind(of_column) for name, of_column in types.items()}
         """Type of each column that has a value, in order of first values."""
+        self._mixed = [name for name, of_column in types.items() if len(of_column) > 1]
 
     def __iter__(self) -> Iterator[Row]:
         self._file.seek(0)
-        for _ in range(self._count):
-            row = marshal.load(self._file)
-            yield {name: self.kinds[name](value) for name, value in row.items()}
+        for size in self._sizes:
+            for row in marshal.loads(self._file.read(size)):
+                for name in self._mixed:
+                    if name in row:
+                        row[name] = self.kinds[name](row[name])
+                yield row
 
 
 @contextmanager
@@ -47,15 +57,15 @@ def columns(rows: Iterable[Row]) -> Iterator[Columns]:
         yield Columns(file, rows)
 
 
+def _usable(row: Row) -> Row:
+    return {
+        name: str(value) if type(value) is int and abs(value) >= _LARGEST else value
+        for name, value in row.items()
+        if value is not None and (type(value) is not float or math.isfinite(value))
+    }
+
+
 def _kind(types: set[type]) -> type:
-    if types <= {bool} or types <= {int} or types <= {str}:
+    if len(types) == 1:
         return next(iter(types))
     return float if types <= {int, float} else str
-
-
-def _column_type(value: Any) -> type:
-    return str if type(value) is int and abs(value) >= _LARGEST else type(value)
-
-
-def _is_unusable(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and not math.isfinite(value))

@@ -22,34 +22,55 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from analysis import stats
 from analysis.claims.comparison import best_arm
-from analysis.snapshot import Arm, Snapshot
+from analysis.snapshot import CAUTION, SINGLES_OUT, Arm, CandidateStatus, Snapshot
 from analysis.wording import notes_on
+from archive.nodes import Node, Training
 from archive.query import Reader
-from archive.records import PERSON, EventKind
+from archive.records import PERSON, EvaluationState, EventKind, Origin
 from archive.sqlite.values import NON_FINITE
-
-BLOCK = 500
-"""Number of candidates that are read at a time."""
+from sandbox.identity.closeness import readable
 
 Row = dict[str, Any]
+
+_PINNED, _BANNED = EventKind.PINNED.value, EventKind.BANNED.value
 
 
 def nodes(reader: Reader) -> Iterator[Row]:
     """The attributes of each candidate, with its `id`, oldest first. A block of candidates is in memory at a time."""
-    generations: dict[int, int] = {}
-    seeds, ids = Snapshot.of_seeds(reader), iter(reader.ids())
-    while block := list(islice(ids, BLOCK)):
-        snapshot = seeds.with_candidates(reader, block, bare=True)
-        for id in block:
-            above = [generations[edge.parent] for edge in snapshot.parents.get(id, ())]
-            generations[id] = 1 + max(above) if above else 0
-            yield {"id": id, **node_attributes(snapshot, id), "generation": generations[id]}
+    generations = reader.generations()
+    seeds, singling_out = Snapshot.of_seeds(reader), reader.with_finding(SINGLES_OUT)
+    given, steering, noted = seeds.given, seeds.steering, {note.candidate for note in seeds.steering.notes}
+    for node in reader.nodes(seeds.run.task):
+        proposed, vetted = node.proposed, node.vetted
+        is_proposal, descriptors = node.origin is Origin.PROPOSAL, (vetted and vetted.descriptors) or {}
+        known: Row = {
+            "id": node.id,
+            "name": node.name,
+            "origin": node.origin.value,
+            "status": CandidateStatus.of(vetted, [training.state for training in node.trainings]).value,
+            "operator": proposed.operator if proposed else None,
+            "model": proposed.model if proposed else None,
+            "step": proposed.step if proposed else 0,
+            "island": _plain(proposed.references.get("island")) if proposed else None,
+            "hash": vetted.hash if vetted else None,
+            "duplicate_of": vetted.duplicate_of if vetted else None,
+            "known_as": _known_as(seeds, node) or None,
+            "caution": CAUTION if is_proposal and node.id in singling_out else None,
+            "given": given[node.id].words if node.id in given else None,
+            "written_by": PERSON if proposed and proposed.proposer == PERSON else None,
+            _PINNED: node.id in steering.pinned or None,
+            _BANNED: steering.bans(node.id, descriptors) or None,
+            "notes": "; ".join(notes_on(seeds, node.id)) or None if node.id in noted else None,
+            **_fitness(seeds.rungs, node.trainings),
+            **{f"descriptor.{name}": _plain(value) for name, value in descriptors.items()},
+            "generation": generations.get(node.id, 0),
+        }
+        yield {name: value for name, value in known.items() if value is not None}
 
 
 def edges(reader: Reader, *, by_source: bool = False) -> Iterator[Row]:
@@ -57,35 +78,6 @@ def edges(reader: Reader, *, by_source: bool = False) -> Iterator[Row]:
     its first position."""
     for edge in reader.edges(by_parent=by_source):
         yield {"source": edge.parent, "target": edge.child, "role": edge.role.value, "position": edge.position}
-
-
-def node_attributes(snapshot: Snapshot, candidate: int) -> dict[str, Any]:
-    """The attributes of one candidate, except its generation."""
-    row = snapshot.candidates[candidate]
-    proposal = snapshot.proposals.get(row.proposal_id or 0)
-    verdict = snapshot.verdicts.get(candidate)
-    references = proposal.references if proposal and isinstance(proposal.references, Mapping) else {}
-    known: dict[str, Any] = {
-        "name": row.name,
-        "origin": row.origin.value,
-        "status": snapshot.status(candidate).value,
-        "operator": proposal.operator if proposal else None,
-        "model": proposal.model if proposal else None,
-        "step": snapshot.step(candidate),
-        "island": _plain(references.get("island")),
-        "hash": verdict.hash if verdict else None,
-        "duplicate_of": verdict.duplicate_of if verdict else None,
-        "known_as": snapshot.known_as(candidate) or None,
-        "caution": snapshot.caution(candidate) or None,
-        "given": given.words if (given := snapshot.given.get(candidate)) else None,
-        "written_by": PERSON if snapshot.by_person(candidate) else None,
-        EventKind.PINNED.value: candidate in snapshot.steering.pinned or None,
-        EventKind.BANNED.value: snapshot.banned(candidate) or None,
-        "notes": "; ".join(notes_on(snapshot, candidate)) or None,
-        **_fitness(snapshot, candidate),
-        **_descriptors(verdict.descriptors if verdict else None),
-    }
-    return {name: value for name, value in known.items() if value is not None}
 
 
 def standing(snapshot: Snapshot, candidate: int) -> Arm | None:
@@ -96,35 +88,41 @@ def standing(snapshot: Snapshot, candidate: int) -> Arm | None:
     return None
 
 
-def _fitness(snapshot: Snapshot, candidate: int) -> dict[str, Any]:
-    failed = snapshot.failed_trainings(candidate)
-    arm = standing(snapshot, candidate)
-    if arm is None:
+def _known_as(seeds: Snapshot, node: Node) -> str:
+    is_proposal = node.origin is Origin.PROPOSAL
+    return seeds.known_with(node.id, readable(node.vetted.fingerprint) if node.vetted and is_proposal else None)
+
+
+def _fitness(rungs: Sequence[str], trainings: Sequence[Training]) -> Row:
+    """The scores of a candidate: at each rung those of its best arm, the first among equals (see `best_arm`)."""
+    failed = sum(training.state is EvaluationState.FAILED for training in trainings)
+    arms: dict[str, dict[tuple[float | None, float | None], dict[int, float]]] = {}
+    for training in trainings:
+        if training.fitness is not None:
+            arm = arms.setdefault(training.rung, {}).setdefault((training.beta, training.learning_rate), {})
+            arm[training.seed] = training.fitness
+    best = {
+        rung: max((list(arm.values()) for arm in arms[rung].values()), key=stats.mean) for rung in rungs if rung in arms
+    }
+    if not best:
         return {"failed_seeds": failed} if failed else {}
-    values = list(snapshot.scores[arm].values())
-    found: dict[str, Any] = {
+    highest, values = list(best.items())[-1]
+    return {
         "fitness": stats.mean(values),
         "standard_error": stats.standard_error(values),
         "seeds": len(values),
-        "rung": arm.rung,
+        "rung": highest,
         "failed_seeds": failed,
+        **{f"fitness.{rung}": stats.mean(values) for rung, values in best.items()},
     }
-    for rung in snapshot.rungs:
-        if (best := best_arm(snapshot.arms(candidate, rung))) is not None:
-            found[f"fitness.{rung}"] = stats.mean(list(snapshot.scores[best].values()))
-    return found
-
-
-def _descriptors(descriptors: Any) -> dict[str, Any]:
-    if not isinstance(descriptors, Mapping):
-        return {}
-    return {f"descriptor.{name}": _plain(value) for name, value in descriptors.items()}
 
 
 def _plain(value: Any) -> str | int | float | bool | None:
     """A scalar for an export: lists as JSON text; None for NaN and infinities (strings in an archive)."""
-    if isinstance(value, str):
-        return None if value in NON_FINITE else value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, int) else json.dumps(value, ensure_ascii=True)
+    if isinstance(value, str):
+        return None if value in NON_FINITE else value
+    if value is None or isinstance(value, int):
+        return value
+    return json.dumps(value, ensure_ascii=True) if value else str(value)  # most are empty lists

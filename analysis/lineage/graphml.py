@@ -36,13 +36,15 @@ def graphml_parts(kinds: Mapping[str, type], nodes: Iterable[Row], edges: Iterab
         yield _declared(keys[scope, column], column, scope, kind)
     yield '  <graph edgedefault="directed">\n'
     of_node, of_edge = (
-        {column: key for (at, column), key in keys.items() if at == scope} for scope in ("node", "edge")
+        {column: f'      <data key="{key}"' for (at, column), key in keys.items() if at == scope}
+        for scope in ("node", "edge")
     )
     for row in nodes:
         yield f'    <node id="{row["id"]}">\n{_data(of_node, row)}    </node>\n'
     for row in chain(first, others):
         yield f'    <edge source="{row["source"]}" target="{row["target"]}">\n{_data(of_edge, row)}    </edge>\n'
-    yield f"    {_element(keys['graph', 'name'], name)}\n  </graph>\n</graphml>\n"
+    named = _data({"name": f'    <data key="{keys["graph", "name"]}"'}, {"name": name})
+    yield f"{named}  </graph>\n</graphml>\n"
 
 
 _ENDS = ("id", "source", "target")
@@ -54,13 +56,17 @@ def _declared(key: str, column: str, scope: str, kind: type) -> str:
     return f'  <key id="{key}" for="{scope}" attr.name="{shown}" attr.type="{_TYPES[kind]}" />\n'
 
 
-def _data(keys: Mapping[str, str], row: Row) -> str:
-    return "".join([f"      {_element(keys[column], value)}\n" for column, value in row.items() if column in keys])
+def _data(begun: Mapping[str, str], row: Row) -> str:
+    """The lines with the values of a row. `begun` is the beginning of each column's line."""
+    return "".join([
+        f"{begun[column]}{_ended(value)}" if type(value) is str else f"{begun[column]}>{value}</data>\n"
+        for column, value in row.items()
+        if column in begun
+    ])  # fmt: skip
 
 
-def _element(key: str, value: Any) -> str:
-    text = _markup(value) if isinstance(value, str) else str(value)
-    return f'<data key="{key}">{text}</data>' if text else f'<data key="{key}" />'
+def _ended(text: str) -> str:
+    return f">{_markup(text)}</data>\n" if text else " />\n"
 
 
 def _markup(text: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
-from archive.records import EvaluationRow, EvaluationState
+from archive.nodes import Vetted
+from archive.records import EvaluationRow, EvaluationState, VerdictRow
 from sandbox.verdicts.verdict import VerdictStatus
 
 
@@ -24,6 +26,20 @@ class CandidateStatus(StrEnum):
     """The sandbox accepted it; no training has finished yet."""
     UNVETTED = "unvetted"
     """It has no verdict yet."""
+
+    @classmethod
+    def of(cls, verdict: VerdictRow | Vetted | None, states: Collection[EvaluationState]) -> CandidateStatus:
+        """The status of a candidate with this verdict and trainings in these states."""
+        if verdict is None:
+            return cls.UNVETTED
+        if verdict.status == VerdictStatus.REFUSED:
+            return cls.REFUSED
+        if verdict.duplicate_of is not None:
+            return cls.DUPLICATE
+        if EvaluationState.SCORED in states:
+            return cls.SCORED
+        failed = states and all(state is EvaluationState.FAILED for state in states)
+        return cls.FAILED if failed else cls.ACCEPTED
 
 
 @dataclass(frozen=True, order=True)

@@ -39,7 +39,7 @@ from sandbox.contracts.contract import contract_named
 from sandbox.graph.loss_graph import VerifiedGraph
 from sandbox.identity.closeness import readable
 from sandbox.identity.relation import Relation
-from sandbox.verdicts.verdict import Fingerprint, VerdictStatus
+from sandbox.verdicts.verdict import Fingerprint
 
 T = TypeVar("T")
 
@@ -94,12 +94,12 @@ class Snapshot:
             seeds = reader.among(reader.seed_ids())
             return cls._of(seeds, run, events, last_at(reader), reader.rungs(run.task))
 
-    def with_candidates(self, reader: Reader, ids: Iterable[int], *, bare: bool = False) -> Snapshot:
+    def with_candidates(self, reader: Reader, ids: Iterable[int]) -> Snapshot:
         """These candidates in addition to those of this snapshot. Values of the whole run, as `spending`, hold for these alone.
 
-        Take both from one `Reader.consistent`. `bare`: as `Reader.bare`.
+        Take both from one `Reader.consistent`.
         """
-        those = (reader.bare() if bare else reader).among({*self.candidates, *ids})
+        those = reader.among({*self.candidates, *ids})
         return self._of(those, self.run, self.events, self.last_at, self.rungs)
 
     @classmethod
@@ -272,18 +272,17 @@ class Snapshot:
         For a finalist, the relation that the final recorded. For others, whether the fingerprint is that of a seed loss times a
         factor or at another beta.
         """
-        relation, refound = self.relation(candidate), self.refound(candidate)
-        if refound:
-            return refound
-        if relation is not None:
-            return one_line(relation.words)
-        return self._form(candidate)
+        if candidate not in self._known:
+            self._known[candidate] = self.known_with(candidate, self._print(candidate))
+        return self._known[candidate]
 
-    def _form(self, candidate: int) -> str:
-        if candidate not in self._forms:
-            own = self._print(candidate)
-            self._forms[candidate] = self._seed_prints.form(own) if own is not None else ""
-        return self._forms[candidate]
+    def known_with(self, candidate: int, own: Fingerprint | None) -> str:
+        """`known_as` of a proposal with this fingerprint, which need not be in this snapshot."""
+        if own is not None and self.given and (refound := self._given_prints.form(own)):
+            return refound
+        if (relation := self.relation(candidate)) is not None:
+            return one_line(relation.words)
+        return "" if own is None else self._seed_prints.form(own)
 
     def _print(self, candidate: int) -> Fingerprint | None:
         """The fingerprint of a proposal."""
@@ -291,12 +290,16 @@ class Snapshot:
         return readable(verdict.fingerprint) if verdict and self.is_proposal(candidate) else None
 
     @cached_property
-    def _forms(self) -> dict[int, str]:
+    def _known(self) -> dict[int, str]:
         return {}
 
     @cached_property
     def _seed_prints(self) -> SeedPrints:
         return SeedPrints.of(self.seeds, self.verdicts)
+
+    @cached_property
+    def _given_prints(self) -> SeedPrints:
+        return SeedPrints.of([row for row in self.seeds if row.id in self.given], self.verdicts)
 
     @cached_property
     def given(self) -> Mapping[int, Provenance]:
@@ -307,7 +310,7 @@ class Snapshot:
     def refound(self, candidate: int) -> str:
         """Which seed loss of the user a proposal is, times a factor or at another beta, in words; empty where it is none."""
         own = self._print(candidate) if self.given else None
-        return self._seed_prints.form(own, self.given) if own is not None else ""
+        return self._given_prints.form(own) if own is not None else ""
 
     def by_person(self, candidate: int) -> bool:
         """Whether a person gave this loss to the run after its start."""
@@ -333,17 +336,8 @@ class Snapshot:
 
     def status(self, candidate: int) -> CandidateStatus:
         """Status of a candidate."""
-        verdict = self.verdicts.get(candidate)
-        if verdict is None:
-            return CandidateStatus.UNVETTED
-        if verdict.status == VerdictStatus.REFUSED:
-            return CandidateStatus.REFUSED
-        if verdict.duplicate_of is not None:
-            return CandidateStatus.DUPLICATE
-        states = {row.state for row in self.trainings.get(candidate, ())}
-        if EvaluationState.SCORED in states:
-            return CandidateStatus.SCORED
-        return CandidateStatus.FAILED if states == {EvaluationState.FAILED} else CandidateStatus.ACCEPTED
+        states = [row.state for row in self.trainings.get(candidate, ())]
+        return CandidateStatus.of(self.verdicts.get(candidate), states)
 
     @property
     def statuses(self) -> Mapping[CandidateStatus, int]:

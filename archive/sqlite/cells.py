@@ -21,8 +21,14 @@ _ROW_NAMES = ("id", "candidate_id", "child")
 class Cells:
     """One row. Each method raises CorruptArchive for a value of another kind, with table, column, row and the value found."""
 
+    __slots__ = ("_path", "_row", "_table")
+
     def __init__(self, row: sqlite3.Row, table: str, path: Path) -> None:
         self._row, self._table, self._path = row, table, path
+
+    def of(self, table: str) -> "Cells":
+        """The same row, for columns that a query took from another table."""
+        return Cells(self._row, table, self._path)
 
     def raw(self, column: str) -> Any:
         try:
@@ -49,7 +55,10 @@ class Cells:
         return value
 
     def text_or_none(self, column: str) -> str | None:
-        return None if self.raw(column) is None else self.text(column)
+        value = self.raw(column)
+        if value is not None and not isinstance(value, str):
+            raise self.wrong(column, "text")
+        return value
 
     def integer(self, column: str) -> int:
         value = self.raw(column)
@@ -77,7 +86,10 @@ class Cells:
         raise self.wrong(column, "a time like 2026-01-31T12:00:00+00:00")
 
     def integer_or_none(self, column: str) -> int | None:
-        return None if self.raw(column) is None else self.integer(column)
+        value = self.raw(column)
+        if value is not None and not isinstance(value, int):
+            raise self.wrong(column, "a whole number")
+        return value
 
     def real_or_none(self, column: str) -> float | None:
         value = self.raw(column)

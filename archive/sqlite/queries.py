@@ -6,13 +6,15 @@ from archive.sqlite.packed import pack
 NOW = 2**63 - 1
 """Event bound of a reader without a limit."""
 
+_STATE = f"""
+       CASE WHEN e.finished_event <= :at OR :at = {NOW} THEN e.state ELSE
+           (SELECT v.kind FROM event AS v WHERE v.evaluation_id = e.id AND v.id <= :at ORDER BY v.id DESC LIMIT 1)
+       END AS state"""
+
 EVALUATIONS = f"""
 SELECT e.id, e.candidate_id, e.task, e.rung, e.seed, e.beta, e.learning_rate, e.fitness, e.metrics,
        e.seconds, e.tokens, e.reason, e.detail, e.items, e.tokens_in, e.tokens_out, e.usd,
-       e.queued_event, CASE WHEN e.finished_event <= :at THEN e.finished_event END AS finished_event,
-       CASE WHEN e.finished_event <= :at OR :at = {NOW} THEN e.state ELSE
-           (SELECT v.kind FROM event AS v WHERE v.evaluation_id = e.id AND v.id <= :at ORDER BY v.id DESC LIMIT 1)
-       END AS state,
+       e.queued_event, CASE WHEN e.finished_event <= :at THEN e.finished_event END AS finished_event,{_STATE},
        CASE WHEN e.finished_event <= :at OR :at = {NOW} THEN e.attempts ELSE
            (SELECT count(*) FROM event AS v WHERE v.evaluation_id = e.id AND v.id <= :at
             AND v.kind = '{EventKind.EVALUATION_STARTED}')
@@ -71,6 +73,9 @@ SELECT (SELECT count(*) FROM candidate) AS candidates,
        (SELECT count(*) FROM evaluation WHERE reason IS NOT NULL) AS failed,
        (SELECT coalesce(max(id), 0) FROM event) AS last_event"""
 
+LINKS = """
+SELECT p.child, p.parent FROM parent AS p JOIN candidate AS c ON c.id = p.child AND c.event_id <= :at"""
+
 EDGES = """
 SELECT p.child, p.parent, p.role, min(p.position) AS position
 FROM parent AS p JOIN candidate AS c ON c.id = p.child AND c.event_id <= :at GROUP BY p.child, p.parent"""
@@ -80,6 +85,16 @@ SELECT candidate_id, status, duplicate_of, duplicate_kind, graph, hash, fingerpr
        milliseconds, '{}' AS details, event_id FROM verdict WHERE event_id <= :at"""
 BARE_PROPOSALS = PROPOSALS.replace("p.reply", f"CASE WHEN p.reply IS NOT NULL THEN x'{pack('').hex()}' END AS reply")
 BARE_EVALUATIONS = EVALUATIONS.replace("e.metrics", "'{}' AS metrics").replace("e.items", "NULL AS items")
+
+NODES = f"""
+SELECT c.id AS candidate_id, c.name, c.origin, p.id AS proposal_id, p.step, p.operator, p.proposer, p.model, p."references",
+       v.candidate_id AS vetted, v.status, v.duplicate_of, v.hash, v.fingerprint, v.descriptors,
+       e.id AS evaluation_id, e.rung, e.seed, e.beta, e.learning_rate, e.fitness,{_STATE}
+FROM candidate AS c
+LEFT JOIN proposal AS p ON p.id = c.proposal_id AND p.requested_event <= :at
+LEFT JOIN verdict AS v ON v.candidate_id = c.id AND v.event_id <= :at
+LEFT JOIN evaluation AS e ON e.candidate_id = c.id AND e.task = :task AND e.queued_event <= :at
+WHERE c.event_id <= :at"""
 
 ANCESTRY = """
 WITH RECURSIVE above (child, parent, role, position) AS (

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -130,54 +130,56 @@ class _Format:
 
 
 def _form(fingerprint: Fingerprint) -> tuple[str, int]:
+    """What fingerprints have in common whose gradients are at the same points: one format and one contract."""
     return version(fingerprint.key), len(fingerprint.vector)
 
 
-def factor_between(a: Fingerprint, b: Fingerprint) -> float | None:
-    """The positive factor c with a = c * b for the gradients, within PROPOSED_WITHIN; None if there is none."""
-    if not comparable(a, b) or not a.vector or _without_factor(a.vector, b.vector):
-        return None
-    mine, theirs = (np.array([f.vector], dtype=float) for f in (a, b))
-    usable = (np.abs(theirs) > 1e-3 * _typical(theirs)) & (np.abs(theirs) < 1e299)
-    if not usable.any():
-        return None
-    with np.errstate(all="ignore"):
-        factor = float(np.median(mine[usable] / theirs[usable]))
-    if not 0 < factor < np.inf:
-        return None
-    with np.errstate(over="ignore"):
-        theirs = np.clip(factor * theirs, -1e300, 1e300)
-    furthest = gaps(mine, theirs, np.maximum(_typical(mine), _typical(theirs))).max()
-    return factor if furthest <= PROPOSED_WITHIN else None
+class Multiples:
+    """The positive multiples of one loss, which is compared with many. Its fingerprint must have gradients."""
 
+    def __init__(self, loss: Fingerprint) -> None:
+        self._version, self._length = _form(loss)
+        self._gradients = np.array([loss.vector], dtype=float)
+        sizes, typical = np.abs(self._gradients), _typical(self._gradients)
+        self._usable = (sizes > 1e-3 * typical) & (sizes < 1e299)
+        strong = (sizes > 0.1 * typical) & (sizes < 1e299)
+        self._strong = [(i, y) for i, y in enumerate(loss.vector) if strong[0, i]]
+        """The finite gradients above a tenth of their typical size, with their positions."""
 
-def _without_factor(a: Sequence[float], b: Sequence[float]) -> bool:
-    """Whether the quotients at the largest gradients already show that there is no common factor, as for nearly all losses.
+    def factor(self, other: Fingerprint) -> float | None:
+        """The positive factor c with other = c * loss for the gradients, within PROPOSED_WITHIN; None if there is none."""
+        if len(other.vector) != self._length or self._excludes(other.vector):
+            return None
+        if version(other.key) != self._version or not self._usable.any():
+            return None
+        mine, theirs = np.array([other.vector], dtype=float), self._gradients
+        with np.errstate(all="ignore"):
+            factor = float(np.median(mine[self._usable] / theirs[self._usable]))
+        if not 0 < factor < np.inf:
+            return None
+        with np.errstate(over="ignore"):
+            theirs = np.clip(factor * theirs, -1e300, 1e300)
+        furthest = gaps(mine, theirs, np.maximum(_typical(mine), _typical(theirs))).max()
+        return factor if furthest <= PROPOSED_WITHIN else None
 
-    At a gradient of a tenth of the largest, the typical size is at most ten times as large, so that quotients of multiples differ
-    by at most 20 * PROPOSED_WITHIN, which is 1 %.
-    """
-    least, most = math.inf, 0.0
-    for position, gradient in _strong(tuple(b)):
-        if abs(a[position]) >= 1e299:
-            return False
-        quotient = a[position] / gradient
-        least, most = min(least, quotient), max(most, quotient)
-        if least <= 0 or most > 1.05 * least:
-            return True
-    return False
+    def _excludes(self, vector: Sequence[float]) -> bool:
+        """Whether the quotients at strong gradients already show that there is no common factor, as for nearly all losses.
 
-
-@lru_cache(maxsize=64)
-def _strong(vector: tuple[float, ...]) -> list[tuple[int, float]]:
-    """The gradients of at least a tenth of the largest finite one, with their positions. Empty if all are 0."""
-    largest = max((size for size in map(abs, vector) if size < 1e299), default=0.0)
-    return [(i, y) for i, y in enumerate(vector) if largest and 0.1 * largest <= abs(y) < 1e299]
-
-
-def comparable(a: Fingerprint, b: Fingerprint) -> bool:
-    """Whether two fingerprints have gradients at the same points, which means one format and one contract."""
-    return version(a.key) == version(b.key) and len(a.vector) == len(b.vector)
+        The typical size is at most ten times as large as these, so that quotients of multiples differ by at most
+        20 * PROPOSED_WITHIN, which is 1 %.
+        """
+        least, most = math.inf, 0.0
+        for position, gradient in self._strong:
+            if abs(vector[position]) >= 1e299:
+                return False
+            quotient = vector[position] / gradient
+            if quotient < least:
+                least = quotient
+            if quotient > most:
+                most = quotient
+            if least <= 0 or most > 1.05 * least:
+                return True
+        return False
 
 
 def readable(fingerprint: Any) -> Fingerprint | None:

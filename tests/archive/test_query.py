@@ -212,6 +212,8 @@ def past(reader: Reader) -> dict[str, object]:
         "run": reader.run(),
         "candidates": reader.candidates(),
         "lineage": reader.lineage(),
+        "nodes": list(reader.nodes("sentiment")),
+        "noted": reader.with_finding(VERDICT["findings"][0]["rule"]),
         "verdicts": reader.verdicts(),
         "findings": reader.findings(),
         "proposals": reader.proposals(),

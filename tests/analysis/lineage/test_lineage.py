@@ -5,6 +5,7 @@ import pytest
 from lineage_graph import lineage
 from make_archive import logistic, verdict
 
+from analysis import stats
 from analysis.lineage import graph as lineage_rows
 from analysis.snapshot import Snapshot
 from analysis.wording import full_name
@@ -68,14 +69,34 @@ def test_a_finalist_says_which_published_loss_it_is(reader):
     assert list(told.values()) == ["the published dpo at 1.7 × beta"]
 
 
-@pytest.mark.parametrize("block", [1, 7])
-def test_a_candidate_has_the_same_attributes_in_a_block_as_among_all(block, reader, snapshot, monkeypatch):
-    monkeypatch.setattr(lineage_rows, "BLOCK", block)
+def test_a_node_says_what_the_snapshot_says(reader, snapshot):
     rows = {row["id"]: row for row in lineage_rows.nodes(reader)}
     assert list(rows) == sorted(snapshot.candidates)
     for id, row in rows.items():
-        whole = {"id": id, **lineage_rows.node_attributes(snapshot, id), "generation": row["generation"]}
-        assert list(row.items()) == list(whole.items())
+        candidate, verdict = snapshot.candidates[id], snapshot.verdicts[id]
+        proposal, arm = snapshot.proposals.get(candidate.proposal_id), lineage_rows.standing(snapshot, id)
+        expected = {
+            "id": id,
+            "name": candidate.name,
+            "origin": candidate.origin.value,
+            "status": snapshot.status(id).value,
+            "operator": proposal and proposal.operator,
+            "model": proposal and proposal.model,
+            "step": snapshot.step(id),
+            "island": proposal and proposal.references.get("island"),
+            "hash": verdict.hash,
+            "duplicate_of": verdict.duplicate_of,
+            "known_as": snapshot.known_as(id) or None,
+            "caution": snapshot.caution(id) or None,
+            "written_by": "person" if snapshot.by_person(id) else None,
+            "pinned": id in snapshot.steering.pinned or None,
+            "banned": snapshot.banned(id) or None,
+            "fitness": arm and stats.mean(list(snapshot.scores[arm].values())),
+            "seeds": arm and len(snapshot.scores[arm]),
+            "rung": arm and arm.rung,
+            "failed_seeds": snapshot.failed_trainings(id) if arm or snapshot.failed_trainings(id) else None,
+        }
+        assert {name: row.get(name) for name in expected} == expected
 
 
 def test_a_parent_named_twice_is_one_edge_with_its_first_role(tmp_path):

@@ -322,6 +322,31 @@ def test_many_small_compression_bombs_are_refused_together(filled, monkeypatch):
             reader.proposals()
 
 
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("UPDATE candidate SET name = x'00ff'", "candidate.name should be text"),
+        ("UPDATE candidate SET origin = 'alien'", "candidate.origin should be one of seed, proposal"),
+        (
+            "UPDATE proposal SET step = -1 WHERE id = 1",
+            "proposal.step should be .*, but is '-1' in the row of candidate_id '2'",
+        ),
+        ("UPDATE proposal SET operator = 'Refine'", "proposal.operator should be a name of lower-case letters"),
+        ("UPDATE proposal SET \"references\" = '[]'", "proposal.references should be a JSON object"),
+        ("UPDATE verdict SET status = 'perhaps'", "verdict.status should be one of accepted, refused, partial"),
+        ("UPDATE verdict SET fingerprint = '[]'", "verdict.fingerprint should be a JSON object"),
+        ("UPDATE verdict SET descriptors = x'0102'", "verdict.descriptors should hold zlib data"),
+        ("UPDATE evaluation SET state = 'won'", "evaluation.state should be one of queued"),
+        ("UPDATE evaluation SET fitness = NULL", "evaluation.fitness should be a number, since it is scored"),
+        ("UPDATE evaluation SET beta = 1e200", "evaluation.beta should be a number of at most 1e.100 in size"),
+    ],
+)
+def test_invalid_values_of_a_node_are_named(filled, statement, message):
+    tampered(filled, statement)
+    with pytest.raises(CorruptArchive, match=message), Reader.open(filled) as reader:
+        list(reader.nodes("sentiment"))
+
+
 def test_overlong_values_are_refused(filled):
     tampered(filled, "UPDATE candidate SET source = CAST(zeroblob(70000000) AS TEXT) WHERE id = 1")
     with pytest.raises(CorruptArchive, match="too big"), Reader.open(filled) as reader:

@@ -11,7 +11,7 @@ from written import written
 from sandbox import known
 from sandbox.execute.evaluate import CannotCompute, Evaluator, joined
 from sandbox.graph.loss_graph import LossGraph
-from sandbox.identity.closeness import PREFERENCE_BATCHES, PROPOSED_WITHIN, _typical, find_duplicates, gaps
+from sandbox.identity.closeness import PREFERENCE_BATCHES, PROPOSED_WITHIN, Multiples, _typical, find_duplicates, gaps
 from sandbox.identity.compare import same_loss
 from sandbox.identity.fingerprints import fingerprint
 from sandbox.identity.nearest import nearest_known
@@ -171,6 +171,24 @@ def test_a_look_at_a_few_positions_first_misses_no_fingerprint_within_the_tolera
 def _dense(graph: LossGraph, seed: int) -> np.ndarray:
     points = joined([inputs.preference_probes(seed).groups[name] for name in ("near", "wide", "sharp", "odd", "start")])
     return np.stack(Evaluator(graph)(points).gradients)
+
+
+def test_a_look_at_strong_gradients_first_misses_no_multiple(monkeypatch):
+    rng = np.random.default_rng(0)
+    prints = [fingerprint(_loss(name)) for name in ("dpo", "slic", "ipo", "kto_pair")]
+    multiples = [Multiples(own) for own in prints]
+    pairs = []
+    for _ in range(2000):
+        of = int(rng.integers(len(prints)))
+        own, within = prints[of], rng.choice([0.0, 0.9, 1.0, 1.1, 3.0]) * PROPOSED_WITHIN
+        vector = np.array(own.vector)
+        sizes = np.maximum(np.abs(vector), _typical(vector[None])[0])
+        moved = rng.uniform(0.01, 50) * (vector + within * sizes * rng.choice([-1, -0.5, 0, 0.5, 1], vector.size))
+        pairs.append((multiples[of], Fingerprint(own.key, "", "", tuple(moved))))
+    looked = [multiple.factor(other) for multiple, other in pairs]
+    monkeypatch.setattr(Multiples, "_excludes", lambda self, vector: False)
+    assert looked == [multiple.factor(other) for multiple, other in pairs]
+    assert 500 < sum(factor is not None for factor in looked) < 1500
 
 
 def test_random_graphs_are_the_same_only_if_their_gradients_are():
