@@ -19,6 +19,7 @@ from sandbox.child.static.classes import ClassSource, read_attributes, take_apar
 from sandbox.child.static.description import without_description
 from sandbox.child.static.entry import Entry, find_entry
 from sandbox.child.static.imports import Imports, resolve, without_aliases
+from sandbox.child.static.lambdas import as_functions
 from sandbox.child.static.restricted import compile_checked
 from sandbox.child.static.source_text import check_letters, check_text, split_lines
 from sandbox.child.static.unwrapping import Unwrapper, is_wrapped
@@ -47,6 +48,7 @@ def check(source: str, contract: Contract, arguments: Sequence[str] = ()) -> Che
     try:
         tree = _parse(source)
         notes += without_description(tree)
+        as_functions(tree)
         nodes = _nodes(tree)
         check_letters(source, nodes)
         imports = without_aliases(tree, resolve(nodes))
