@@ -333,7 +333,7 @@ STRUCTURE = {
     "argument_extra": candidate(DPO, arguments=ARGUMENTS + ", gamma"),
     "argument_variadic": candidate("return -F.logsigmoid(x) * rest[0]", arguments=ARGUMENTS + ", *rest"),
     "argument_keywords": candidate("return -F.logsigmoid(x) * rest['a']", arguments=ARGUMENTS + ", **rest"),
-    "argument_positional_only": candidate(DPO, arguments=ARGUMENTS.replace(", beta", ", /, beta")),
+    "argument_positional_only": candidate(DPO, arguments=ARGUMENTS.replace(", beta", ", /, beta, **more")),
     "async_entry": "async " + candidate(DPO),
     "main_guard": candidate(DPO) + "if __name__ == '__main__':\n    loss()\n",
     "call_at_top_level": candidate(DPO) + "loss(1, 2, 3, 4, 5)\n",

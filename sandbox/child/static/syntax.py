@@ -7,7 +7,7 @@ import ast
 from sandbox.child.protocol import SourceSpan
 
 WAS_LAMBDA = "lambda"
-"""The type comment of a function that `lambdas` made. The parser, which reads no type comments, never sets one."""
+"""The type comment of a function that `signatures` made of a lambda. The parser, which reads no type comments, never sets one."""
 
 
 def is_docstring(node: ast.stmt) -> bool:

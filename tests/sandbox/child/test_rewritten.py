@@ -158,3 +158,11 @@ def test_a_condition_that_is_evaluated_often_counts_once() -> None:
     helper = "def soft(z, beta):\n    return F.softplus(-z) if beta > 0.5 else F.relu(1 - z)\n"
     verdict = vet(candidate("return sum(soft(beta * x * k, beta) for k in (0.5, 1.0, 1.5, 2.0, 2.5))", before=helper))
     assert "SBX248" not in {f.rule for f in verdict.findings} and verdict.graph is not None
+
+
+def test_a_slash_among_parameters_has_no_effect() -> None:
+    assert _same(candidate(DPO, arguments=ARGUMENTS.replace(", beta", ", /, beta")), candidate(DPO))
+    assert _same(candidate("g = lambda z, /, k=1.0: z * k", "return -F.logsigmoid(g(beta * x))"), candidate(DPO))
+    for hidden in ("_getattr_=float", "__builtins__", "F"):
+        assert codes(candidate(f"def g({hidden}, /):", "    return beta", DPO))[0] in ("SBX125", "SBX135"), hidden
+    assert codes(candidate("def g(z, /, **more):", "    return z", DPO)) == ["SBX113"]

@@ -1,13 +1,14 @@
-"""A loss that is written as a lambda: `loss = lambda policy_chosen_logps, ...: ...` becomes a function of that name."""
+"""Rewriting of how functions are defined: `loss = lambda ...: ...` becomes a function, and a `/` among parameters is dropped."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 
 from sandbox.child.static.syntax import WAS_LAMBDA
 
 
-def as_functions(tree: ast.Module) -> None:
+def lambdas_to_functions(tree: ast.Module) -> None:
     """Rewrite, in place, the lambdas that the module gives a name, if the module defines no function and no class."""
     if not any(isinstance(s, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) for s in tree.body):
         tree.body = [_function(s) or s for s in tree.body]
@@ -20,3 +21,10 @@ def _function(statement: ast.stmt) -> ast.FunctionDef | None:
             made = ast.FunctionDef(name, arguments, [returned], [], None, WAS_LAMBDA)
             return ast.copy_location(made, statement)
     return None
+
+
+def without_slashes(nodes: Iterable[ast.AST]) -> None:
+    """Make positional-only parameters ordinary ones, in place, where no `**` could take their names."""
+    for node in nodes:
+        if isinstance(node, ast.arguments) and node.kwarg is None:
+            node.args, node.posonlyargs = [*node.posonlyargs, *node.args], []
