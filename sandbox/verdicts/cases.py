@@ -129,6 +129,16 @@ CASES: Final[Mapping[str, Sequence[Case]]] = {
         (r"min\(", "Use torch.minimum for tensors. Write: `y = torch.minimum(a, b)`"),
     ),
     "SBX206": (
+        (
+            r".*einsum\(",
+            "At most three tensors and four axes, each axis once in a tensor, no ellipsis. "
+            "Write: `y = torch.einsum('i,i->i', a, b)`",
+        ),
+        (
+            r".*\.(repeat|tile)\(",
+            "An axis of constant size may be repeated up to 64 times, one of size one as often as the batch has items. "
+            "Write: `y = rho.unsqueeze(1).repeat(1, 3).mean(dim=1)`",
+        ),
         (r".*quantile\(", "q is a number, or a tensor of constants. Write: `low = torch.quantile(x.detach(), 0.25)`"),
     ),
     "SBX207": (

@@ -46,6 +46,8 @@ def test_a_frequent_case_has_its_own_remedy(code: str) -> None:
         ("y = nn.Parameter(torch.tensor(0.5))", "no weights that are trained"),
         ("y = torch.tensor([1, 2], dtype=torch.int32)", "int64 and bool"),
         ("x[0] = 0.0\n    x[:, 0] = 1.0", "torch.stack"),
+        ("y = torch.einsum('...i->...', x)", "no ellipsis"),
+        ("y = x.repeat(len(x))", "as often as the batch has items"),
     ],
 )  # fmt: skip
 def test_a_frequent_way_of_writing_is_told_what_to_write(line: str, words: str) -> None:
