@@ -33,6 +33,8 @@ def is_constant(node: ast.expr) -> bool:
             return all(map(is_constant, elements))
         case ast.Attribute(value=ast.Name()):
             return True
+        case ast.Call(func=ast.Name("float") | ast.Attribute(value=ast.Name("math")), args=arguments, keywords=[]):
+            return all(map(is_constant, arguments))  # a number, since no source can bind these names
     return False
 
 

@@ -166,3 +166,18 @@ def test_a_slash_among_parameters_has_no_effect() -> None:
     for hidden in ("_getattr_=float", "__builtins__", "F"):
         assert codes(candidate(f"def g({hidden}, /):", "    return beta", DPO))[0] in ("SBX125", "SBX135"), hidden
     assert codes(candidate("def g(z, /, **more):", "    return z", DPO)) == ["SBX113"]
+
+
+def test_a_default_may_be_a_function_of_math_with_constants() -> None:
+    helper = "def soft(z, k=math.log(2.0), top=float('inf'), low=-math.sqrt(4)):\n    return F.softplus(-z * k)\n"
+    made = candidate("return soft(beta * x)", before=helper)
+    assert _same(made, candidate("return F.softplus(-(beta * x) * 0.6931471805599453)"))
+    for default, code in (
+        ("torch.tensor(1.0)", "SBX136"),
+        ("math.log(beta)", "SBX136"),
+        ("float(*[1])", "SBX136"),
+        ("math.os()", "SBX130"),
+        ("float('nan')", "SBX232"),
+        ("open('a')", "SBX136"),
+    ):
+        assert codes(candidate(DPO, before=f"def g(z, k={default}):\n    return z\n"))[0] == code, default
