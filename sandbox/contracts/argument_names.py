@@ -2,7 +2,8 @@
 
 A name such as `ref_rejected_logps` is split at its underscores. Every word must be known, exactly one completion (chosen or
 rejected) must be named, and at most one model. A name without a word for the model belongs to the policy. Names such as
-`pi_logratios`, `avg_chosen_logps` (an average is a different quantity) and `labels` match no argument.
+`pi_logratios`, `avg_chosen_logps` (an average is a different quantity) and `labels` match no argument of a preference loss. The
+arguments of a classification loss have whole names that are usual for them, such as `outputs` and `labels`.
 
 The initials `pc`, `pr`, `rc`, `rr` (or `pw`, `pl`, `rw`, `rl`) match if all four are there in this order: alone, `rc` may be a
 reward. Some words match only beside one that says that the quantity is a log-probability, such as `r` in `logp_r`.
@@ -61,6 +62,15 @@ BESIDE_LOGARITHMIC: Final = frozenset(
 """Words that match only in a name with a word of LOGARITHMIC."""
 INITIALS: Final = (("pc", "pr", "rc", "rr"), ("pw", "pl", "rw", "rl"))
 """Names by initials: policy's chosen and rejected, reference's chosen and rejected."""
+USUAL: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "logits": frozenset(
+            {"logit", "input", "inputs", "output", "outputs", "pred", "preds", "predictions", "scores", "x", "y_hat", "y_pred"}
+        ),
+        "targets": frozenset({"target", "label", "labels", "y_true", "gt"}),
+    }
+)  # fmt: skip
+"""Argument of a contract -> other names that are usual for it. `y` is none: helpers are often functions of x and y."""
 _PAIR: Final = tuple(f"{model}_{completion}_logps" for model in MODELS for completion in COMPLETIONS)
 _KNOWN: Final = QUANTITY.union(*MODELS.values(), *COMPLETIONS.values())
 
@@ -69,6 +79,9 @@ def meaning(name: str, contract: Contract) -> str | None:
     """The contract's tensor that a name matches, or None. A name of the contract matches itself."""
     if any(a.name == name for a in contract.tensors):
         return name
+    for argument, usual in USUAL.items():
+        if name in usual and any(a.name == argument for a in contract.tensors):
+            return argument
     words = set(name.lower().split("_"))
     models = [m for m, known in MODELS.items() if words & known]
     completions = [c for c, known in COMPLETIONS.items() if words & known]

@@ -26,7 +26,7 @@ CASES: Final[Mapping[str, Sequence[Case]]] = {
     ),
     "SBX113": (
         (r".*:=", "Assign in a statement of its own, and use the name afterwards. Write: `y = rho.clamp(min=-30.0)`"),
-        (r"match\b", "Use if and elif on constants. Write: `if kind == 1:`"),
+        (r"match\b", "Patterns are constants, on a name, without a guard; or use if and elif. Write: `if kind == 1:`"),
         (r"\{", "Use a tuple instead of a set. Write: `if kind in (1, 2):`"),
     ),
     "SBX116": (
@@ -54,8 +54,9 @@ CASES: Final[Mapping[str, Sequence[Case]]] = {
     ),
     "SBX123": (
         (
-            r"(reduce|cache|lru_cache|wraps|cached_property)\b",
-            "Remove the import, and use a loop or a helper. Of functools there is partial. Write: `scaled = lambda z: 0.5 * z`",
+            r"(cache|lru_cache|wraps|cached_property)\b",
+            "Remove the import, and use a loop or a helper. Of functools there are partial and reduce. "
+            "Write: `scaled = lambda z: 0.5 * z`",
         ),
         (
             r"(field|asdict|replace|enum|Enum|StrEnum|IntEnum|namedtuple)\b",
@@ -128,6 +129,16 @@ CASES: Final[Mapping[str, Sequence[Case]]] = {
         (r"min\(", "Use torch.minimum for tensors. Write: `y = torch.minimum(a, b)`"),
     ),
     "SBX206": (
+        (
+            r".*einsum\(",
+            "At most three tensors and four axes, each axis once in a tensor, no ellipsis. "
+            "Write: `y = torch.einsum('i,i->i', a, b)`",
+        ),
+        (
+            r".*\.(repeat|tile)\(",
+            "An axis of constant size may be repeated up to 64 times, one of size one as often as the batch has items. "
+            "Write: `y = rho.unsqueeze(1).repeat(1, 3).mean(dim=1)`",
+        ),
         (r".*quantile\(", "q is a number, or a tensor of constants. Write: `low = torch.quantile(x.detach(), 0.25)`"),
     ),
     "SBX207": (

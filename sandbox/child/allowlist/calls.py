@@ -121,5 +121,13 @@ BY_PATH: Final[Mapping[str, Call]] = MappingProxyType(
 """Every exposed call by its full name; methods are under `Tensor.`."""
 
 PARTIAL: Final = "functools.partial"
+REDUCE: Final = "functools.reduce"
 
 METHODS: Final = frozenset(c.path.removeprefix("Tensor.") for c in CALLS if c.path.startswith("Tensor."))
+
+_IN_PLACE = (
+    "add sub mul div pow clamp clamp_min clamp_max neg exp log log1p sqrt square abs reciprocal sigmoid tanh relu "
+    "masked_fill lerp addcmul addcdiv nan_to_num subtract multiply divide clip"
+)
+IN_PLACE: Final = frozenset(f"{name}_" for name in _IN_PLACE.split() if name in METHODS)
+"""Methods that change a tensor in place, such as mul_: each does what the method without the underscore computes."""

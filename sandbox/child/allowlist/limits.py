@@ -90,14 +90,19 @@ MODULES: Final = frozenset(
     }
 )
 """Modules that an import may name. An import binds the name to a facade; no module is loaded. numpy has constants
-and functions of numbers only, functools has partial, and dataclasses the decorator."""
+and functions of numbers only, functools has partial and reduce, and dataclasses the decorator."""
 
 FORMS: Final = frozenset({"torch.nn.Module", "torch.no_grad", "torch.enable_grad", "dataclasses.dataclass"})
 """Further names that an import may have, because `static.unwrapping` and `static.classes` rewrite their usual
 forms. Any other use is refused."""
 
-TYPING_MODULES: Final = frozenset({"typing", "__future__", "collections.abc", "jaxtyping"})
+TYPING_MODULES: Final = frozenset({"typing", "typing_extensions", "__future__", "collections.abc", "jaxtyping"})
 """Modules whose names may occur in annotations only: their imports are dropped."""
+
+UNUSED_MODULES: Final = frozenset(
+    {"abc", "collections", "copy", "enum", "functools", "itertools", "operator", "warnings"}
+)
+"""Modules of Python without effect whose imports are dropped if the source never uses the name that they bind."""
 
 REFUSED_NAMES: Final[Mapping[str, str]] = MappingProxyType({"print": "SBX128", "printed": "SBX128"})
 """Names with a rule of their own; other builtins fall under SBX127."""
@@ -106,7 +111,7 @@ REFUSED_NAMES: Final[Mapping[str, str]] = MappingProxyType({"print": "SBX128", "
 
 TENSOR_PROPERTIES: Final = frozenset({"shape", "dtype", "device", "ndim", "T", "mT"})
 PAIR_ATTRIBUTES: Final = frozenset({"values", "indices"})
-CONTAINER_METHODS: Final = frozenset({"append", "extend", "items", "keys", "values", "get", "update"})
+CONTAINER_METHODS: Final = frozenset({"append", "extend", "items", "keys", "values", "get", "update", "pop"})
 FINFO_ATTRIBUTES: Final[Mapping[str, float]] = MappingProxyType(
     {
         "eps": 1.1920928955078125e-07,

@@ -20,6 +20,7 @@ from sandbox.child.static.description import without_description
 from sandbox.child.static.entry import Entry, find_entry
 from sandbox.child.static.imports import Imports, resolve, without_aliases
 from sandbox.child.static.restricted import compile_checked
+from sandbox.child.static.signatures import lambdas_to_functions, without_slashes
 from sandbox.child.static.source_text import check_letters, check_text, split_lines
 from sandbox.child.static.unwrapping import Unwrapper, is_wrapped
 from sandbox.child.static.vocabulary import Vocabulary
@@ -47,7 +48,9 @@ def check(source: str, contract: Contract, arguments: Sequence[str] = ()) -> Che
     try:
         tree = _parse(source)
         notes += without_description(tree)
+        lambdas_to_functions(tree)
         nodes = _nodes(tree)
+        without_slashes(nodes)
         check_letters(source, nodes)
         imports = without_aliases(tree, resolve(nodes))
         if is_wrapped(nodes):

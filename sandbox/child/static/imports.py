@@ -38,9 +38,12 @@ def resolve(nodes: Iterable[ast.AST]) -> Imports:
     """
     names = dict(limits.PRELUDE)
     annotations: set[str] = set()
+    nodes = list(nodes)
+    used = {n.id for n in nodes if isinstance(n, ast.Name)}
     for node in nodes:
         if not isinstance(node, ast.Import | ast.ImportFrom):
             continue
+        node.names = [alias for alias in node.names if not _is_unused(node, alias, used)]
         for alias in node.names:
             _check(node, alias)
             bound, path = binding(node, alias)
@@ -98,6 +101,15 @@ def binding(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> tuple[str, s
     return bound, None if alias.name in limits.TYPING_MODULES else path
 
 
+def _is_unused(node: ast.Import | ast.ImportFrom, alias: ast.alias, used: set[str]) -> bool:
+    """Whether an import of a harmless module binds a name that occurs nowhere."""
+    module = alias.name if isinstance(node, ast.Import) else "." * node.level + (node.module or "")
+    if module not in limits.UNUSED_MODULES or alias.name == "*":
+        return False
+    bound = alias.asname or alias.name
+    return bound not in used and not is_guarded_name(bound)
+
+
 def _check(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> None:
     """Raises Refusal unless the import is allowed."""
     if isinstance(node, ast.Import):
@@ -125,7 +137,7 @@ def is_exposed(path: str) -> bool:
         or path in calls.DTYPES
         or path in calls.TYPES
         or path in LAYERS
-        or path == calls.PARTIAL
+        or path in (calls.PARTIAL, calls.REDUCE)
     )
 
 

@@ -6,6 +6,9 @@ import ast
 
 from sandbox.child.protocol import SourceSpan
 
+WAS_LAMBDA = "lambda"
+"""The type comment of a function that `signatures` made of a lambda. The parser, which reads no type comments, never sets one."""
+
 
 def is_docstring(node: ast.stmt) -> bool:
     """Whether a statement consists of a string only."""
@@ -30,6 +33,8 @@ def is_constant(node: ast.expr) -> bool:
             return all(map(is_constant, elements))
         case ast.Attribute(value=ast.Name()):
             return True
+        case ast.Call(func=ast.Name("float") | ast.Attribute(value=ast.Name("math")), args=arguments, keywords=[]):
+            return all(map(is_constant, arguments))  # a number, since no source can bind these names
     return False
 
 
@@ -66,5 +71,17 @@ def first_line(node: ast.AST) -> SourceSpan:
 
 def name_span(node: ast.FunctionDef | ast.ClassDef) -> SourceSpan:
     """The range of the name in the definition of a function or class."""
-    column = node.col_offset + (len("class ") if isinstance(node, ast.ClassDef) else len("def "))
+    column = node.col_offset + len(_before_name(node))
     return SourceSpan(node.lineno, column, node.lineno, column + len(node.name))
+
+
+def head_span(node: ast.FunctionDef) -> SourceSpan:
+    """The range from the beginning of the definition of a function to the end of its name."""
+    name = name_span(node)
+    return SourceSpan(name.line, node.col_offset, name.line, name.end_column)
+
+
+def _before_name(node: ast.FunctionDef | ast.ClassDef) -> str:
+    if isinstance(node, ast.ClassDef):
+        return "class "
+    return "" if node.type_comment == WAS_LAMBDA else "def "

@@ -1,5 +1,5 @@
-"""Rewriting of common statements around a loss, before the vocabulary check: `torch.no_grad()`, raise, assert, decorators without
-effect.
+"""Rewriting of common statements around a loss, before the vocabulary check: `torch.no_grad()`, raise, assert, match, decorators
+without effect.
 
 Only exact forms are rewritten, and only to functions and to guard calls, which no source can write. All other forms are refused by
 the vocabulary check as if this module did not exist. Nothing is executed here.
@@ -13,13 +13,14 @@ from typing import Any
 
 from sandbox.child.protocol import Violation
 from sandbox.child.static.imports import full_name
+from sandbox.child.static.matching import as_branches
 from sandbox.child.static.syntax import first_line, is_self
 
 _GRAD_MODES = {"torch.no_grad": False, "torch.enable_grad": True}
 _INERT_DECORATORS = frozenset({"torch.compile", "torch.jit.script"})
 """They make a function faster and change no value. `staticmethod` changes nothing in a module."""
 _PRECISION = frozenset({"torch.autocast", "torch.amp.autocast", "torch.cuda.amp.autocast"})
-_WRAPPERS = (ast.With, ast.Raise, ast.Assert, ast.ClassDef)
+_WRAPPERS = (ast.With, ast.Raise, ast.Assert, ast.ClassDef, ast.Match)
 
 
 class Guard(ast.Call):
@@ -128,6 +129,11 @@ class Unwrapper(ast.NodeTransformer):
             return node
         self._note("SBX256", node)
         return self._block(keeps, node.body, node)
+
+    def visit_Match(self, node: ast.Match) -> ast.AST:
+        """A chain of branches, if every pattern is a value."""
+        self.generic_visit(node)
+        return as_branches(node) or node
 
     def _block(self, keeps: bool, body: list[ast.stmt], at: ast.AST) -> GradBlock:
         return ast.copy_location(GradBlock(test=constant(keeps, at), body=body, orelse=[]), at)

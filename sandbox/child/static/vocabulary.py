@@ -12,7 +12,7 @@ from sandbox.child.allowlist import calls, limits
 from sandbox.child.protocol import SourceSpan, Violation
 from sandbox.child.static.class_forms import KINDS
 from sandbox.child.static.imports import TYPE_PARTS, Imports, full_name, is_exposed
-from sandbox.child.static.syntax import first_line, is_default, is_docstring, is_guarded_name
+from sandbox.child.static.syntax import first_line, head_span, is_default, is_docstring, is_guarded_name
 from sandbox.child.static.unwrapping import MARKERS, Guard
 from sandbox.contracts.contract import Contract
 from sandbox.graph.operations.parts.attributes import MAX_INTEGER
@@ -23,6 +23,7 @@ _BUILTINS = frozenset(dir(builtins)) | {"exit", "quit", "help", "copyright", "cr
 _TOP_LEVEL = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.Assign, ast.AnnAssign, ast.Pass)
 _ATTRIBUTES = (
     calls.METHODS
+    | calls.IN_PLACE
     | limits.TENSOR_PROPERTIES
     | limits.PAIR_ATTRIBUTES
     | limits.CONTAINER_METHODS
@@ -40,6 +41,7 @@ class Vocabulary:
         self.violations: list[Violation] = []
         self._names = imports.names
         self._protected = frozenset({*imports.names, *imports.annotations, *limits.BUILTINS})
+        self._tensors = frozenset(a.name for a in contract.tensors)
         self._of_self = frozenset({*(s.name for s in contract.scalars), *contract.constants})
         self._bound: set[str] = set()
 
@@ -80,9 +82,7 @@ class Vocabulary:
     def _function(self, node: ast.FunctionDef) -> None:
         for decorator in node.decorator_list:
             self._refuse("SBX120", decorator)
-        self._store(
-            node.name, node, SourceSpan(node.lineno, node.col_offset, node.lineno, node.col_offset + 4 + len(node.name))
-        )
+        self._store(node.name, node, head_span(node))
         if getattr(node, "type_params", None):
             self._refuse("SBX113", node, first_line(node))
         self._arguments(node)
@@ -181,6 +181,8 @@ class Vocabulary:
         if isinstance(node.value, ast.Name) and node.value.id == "self":
             if name not in self._of_self:
                 self._refuse("SBX129", node)
+        elif name in calls.IN_PLACE and isinstance(node.value, ast.Name) and node.value.id in self._tensors:
+            self._refuse("SBX132", node)
         elif name not in _ATTRIBUTES:
             self._refuse(_refused_attribute([name], "SBX129"), node)
         self._visit(node.value)

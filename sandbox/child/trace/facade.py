@@ -63,6 +63,19 @@ class PartialClass:
 
 
 @dataclass(frozen=True, slots=True)
+class Reduce:
+    """functools.reduce, to be called."""
+
+
+@dataclass(frozen=True, slots=True)
+class InPlace:
+    """A method such as x.mul_: the call of x.mul, whose result becomes the value of x."""
+
+    function: Function
+    changed: SymTensor
+
+
+@dataclass(frozen=True, slots=True)
 class Partial:
     """The value of functools.partial: a function with some of its arguments."""
 
@@ -96,6 +109,8 @@ def named(path: str) -> Any:
         return LayerClass(LAYERS[path])
     if path == calls.PARTIAL:
         return PartialClass()
+    if path == calls.REDUCE:
+        return Reduce()
     if path in limits.MODULES or path in limits.FORMS:
         return Namespace(path)
     raise Refusal("SBX130")
@@ -131,6 +146,8 @@ def _tensor_attribute(r: Recorder, x: SymTensor, name: str) -> Any:
             return len(x.dims)
         case "T" | "mT":
             return matrix_transpose(r, {"input": x})
+    if name in calls.IN_PLACE:
+        return InPlace(Function(calls.BY_PATH[f"Tensor.{name[:-1]}"], x), x)
     call = calls.BY_PATH.get(f"Tensor.{name}")
     if call is None:
         raise Refusal("SBX229")
@@ -302,9 +319,11 @@ _CHECKS: Mapping[str, Any] = {
 __all__ = [
     "Device",
     "Function",
+    "InPlace",
     "Namespace",
     "Partial",
     "PartialClass",
+    "Reduce",
     "SelfFacade",
     "TensorClass",
     "apply",

@@ -253,8 +253,8 @@ def _precision(measured: Measurements) -> list[Finding]:
 
 
 def _beyond(evaluator: Evaluator) -> list[Finding]:
-    """A note on the smallest margin, or else the highest level of log-probabilities, beyond the range at which the loss or its
-    gradient is not finite in float32, or the loss lowers negative margins."""
+    """Notes on the smallest margin, or else the highest level of log-probabilities, beyond the range or near its end, at which the
+    loss or its gradient is not finite in float32, and at which the loss lowers negative margins."""
     points = inputs.beyond_points()
     try:
         seen = evaluator(points, torch.float32)
@@ -263,17 +263,18 @@ def _beyond(evaluator: Evaluator) -> list[Finding]:
     bad = ~np.isfinite(np.stack([seen.loss, *seen.gradients])).all(axis=0)
     push, margins = np.subtract(*seen.gradients[::-1]), inputs.margins(points)
     places = [f"in a batch that reaches |beta rho| = {shown(x)}" for x in inputs.BEYOND]
-    places += [f"at log-probabilities around {shown(level)}" for level in inputs.LEVELS_BEYOND]
+    places += [f"at log-probabilities around {shown(level)}" for level in inputs.LEVELS_BEYOND + inputs.SHORT_LEVELS]
     places += [f"where a completion's log-probability is {shown(certain)}" for certain in inputs.CERTAIN]
+    found: dict[str, Finding] = {}
     for place, batch in zip(places, points.spans, strict=True):
-        if bad[batch].any():
-            return [_overflow(points, seen, batch.start + int(bad[batch].argmax()), place)]
         item = batch.start + int(margins[batch].argmin())
-        if push[item] < 0 and margins[item] < 0:
+        if bad[batch].any():
+            found.setdefault("SBX323", _overflow(points, seen, batch.start + int(bad[batch].argmax()), place))
+        elif push[item] < 0 and margins[item] < 0:
             one = _PAIRS.example(points, item)
             message = f"the loss lowers the margin of pairs whose margin is negative already {place}, such as {_PAIRS.where(one)}"
-            return [numeric_finding("SBX331", message, {"push": float(push[item]), **one})]
-    return []
+            found.setdefault("SBX331", numeric_finding("SBX331", message, {"push": float(push[item]), **one}))
+    return list(found.values())
 
 
 def _overflow(points: Points, seen: Evaluation, item: int, place: str) -> Finding:

@@ -28,6 +28,8 @@ BEYOND = (35.0, 50.0, 80.0, 100.0, 200.0, 500.0, 1000.0)
 """|beta rho| of the probes beyond the range."""
 LEVELS_BEYOND = (-2050.0, -3000.0, -10_000.0, -50_000.0)
 """Log-probabilities of the probes beyond the range, those of long completions, nats. Their margins are usual."""
+SHORT_LEVELS = (-0.1, -0.5, -2.0, -5.0, -10.0)
+"""The same for completions of a few tokens, which training seldom has: most inputs have levels from 15 nats on."""
 CERTAIN = (-1e-3, -1e-6, 0.0)
 """The same for completions that the policy is certain of: in float32, the log-probability of a single token can be 0."""
 
@@ -174,7 +176,8 @@ def moving_points() -> Points:
 @cache
 def beyond_points() -> Points:
     """Pairs outside the range: one batch for each size of |beta rho| in BEYOND, both signs, margins up to 10,000, one for each of
-    LEVELS_BEYOND, and one for each of CERTAIN, where the policy is certain of the chosen completion or of the rejected one."""
+    LEVELS_BEYOND, one for each of SHORT_LEVELS, with margins as large as the log-probabilities, and one for each of CERTAIN,
+    where the policy is certain of the chosen completion or of the rejected one."""
     parts = []
     for x in BEYOND:
         rho = np.array([x, -x, 0.5, -0.5]) / LINE_BETA
@@ -183,6 +186,10 @@ def beyond_points() -> Points:
     for level in LEVELS_BEYOND:
         policy, reference = np.full((2, 4), level), level - ratios
         tensors = tuple(exact(t) for t in (*policy, *reference))
+        parts.append(Points(tensors, np.full((1, 4), LINE_BETA), (4,)))
+    shares = np.array([[0.7, 0.2, 0.9, 0.4], [0.4, 0.9, 0.3, 0.5], [0.2, 0.7, 0.4, 0.3], [0.9, 0.4, 0.6, 0.8]])
+    for level in SHORT_LEVELS:
+        tensors = tuple(exact(share * level) for share in shares)
         parts.append(Points(tensors, np.full((1, 4), LINE_BETA), (4,)))
     for certain in CERTAIN:
         chosen, rejected = np.array([certain, -3.0, certain, -5.0]), np.array([-4.0, certain, -1.0, certain])

@@ -325,10 +325,10 @@ SOURCE_RULES = (
     refuse(
         "SBX136",
         "default that is not a constant",
-        "Python evaluates a default once, when the function is defined. It may consist of constants, names, lists, dicts and "
-        "operators.",
+        "Python evaluates a default once, when the function is defined. It may consist of constants, names, lists, dicts, "
+        "operators and functions of math.",
         "Use a constant as default: a number, a string, None, or a tuple of them.",
-        GOOD.replace("beta)", "beta, tau=math.log(2.0))", 1),
+        GOOD.replace("beta)", "beta, tau=torch.tensor(0.05))", 1),
         GOOD.replace("beta)", "beta, tau=0.05)", 1),
         message="the default {text} is not a constant",
         line=HEAD.replace("beta)", "beta, tau=0.05)"),

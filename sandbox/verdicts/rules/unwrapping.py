@@ -106,10 +106,11 @@ UNWRAPPING_RULES: tuple[Rule, ...] = (
     _unwrapping(
         "SBX259",
         "branch on beta joined by where",
-        "Every path through the branches on beta was traced; torch.where selects between the results when beta is known.",
+        "Every path through the branches on beta, or on whether the batch has one item, was traced; torch.where selects between "
+        "the results when beta and the batch are known.",
         "Nothing needs to change if you intend different losses at different values of beta.",
         example("scale = 2.0 if beta > 0.5 else 1.0\nreturn -F.logsigmoid(beta * rho) * scale"),
-        "{text} depends on beta: both branches were traced and are joined by torch.where",
+        "{text} depends on beta or on a batch of one: both branches were traced and are joined by torch.where",
     ),
     _unwrapping(
         "SBX260",

@@ -86,6 +86,43 @@ SPECIAL: dict[str, tuple[str, ...]] = {
     ),
     "torch.eye": ("torch.eye(len(x))", "torch.eye(x.shape[0], dtype=torch.bool)", "torch.eye(len(x), device=x.device)"),
     "Tensor.gather": ("x.gather(dim=0, index=k)",),
+    "torch.tile": (
+        "torch.tile(x.unsqueeze(1), (1, 3))",
+        "torch.tile(x, (2,))",
+        "torch.tile(torch.stack([x, y], 1), (2,))",
+        "torch.tile(torch.tensor([0.5, 2.0]), (len(x), 1))",
+    ),
+    "Tensor.tile": ("x.unsqueeze(1).tile(1, 3)", "x.tile((2,))", "torch.stack([x, y], 1).tile(2)"),
+    "Tensor.repeat": (
+        "x.unsqueeze(1).repeat(1, 3)",
+        "x.repeat(2)",
+        "x.unsqueeze(-1).repeat((1, 2))",
+        "torch.tensor([0.5, 2.0]).repeat(len(x), 1)",
+        "torch.stack([x, y], 1).repeat(1, 2)",
+        "x.repeat(3, 1)",
+    ),
+    "torch.diff": ("torch.diff(torch.stack([x, y, p], 1))", "torch.diff(torch.stack([x, y]), dim=0)"),
+    "Tensor.diff": ("torch.stack([x, y, p], 1).diff(dim=1)",),
+    "torch.bmm": (
+        "torch.bmm(torch.stack([x, y], 1).unsqueeze(1), torch.stack([p, x], 1).unsqueeze(2))",
+        "torch.bmm(S.unsqueeze(0), S.unsqueeze(0))",
+    ),
+    "Tensor.bmm": ("torch.stack([x, y], 1).unsqueeze(1).bmm(torch.stack([p, x], 1).unsqueeze(2))",),
+    "torch.einsum": (
+        "torch.einsum('bk,k->b', torch.stack([x, y], 1), torch.tensor([0.3, 0.7]))",
+        "torch.einsum('i,i->i', x, y)",
+        "torch.einsum('i,i', x, y)",
+        "torch.einsum('i, j -> ij', x, y)",
+        "torch.einsum('ij,jk->ik', S, S)",
+        "torch.einsum('ij,kj', S, S)",
+        "torch.einsum('ba->ab', S)",
+        "torch.einsum('ij->j', S)",
+        "torch.einsum('b,bk,bk->b', x, torch.stack([x, y], 1), torch.stack([p, y], 1))",
+        "torch.einsum('ij,ij->', [S, S])",
+    ),
+    "Tensor.permute": ("S.permute(1, 0)", "torch.stack([S, S]).permute(2, 0, 1)", "S.permute((-1, 0))"),
+    "torch.permute": ("torch.permute(torch.stack([S, S]), (1, 2, 0))",),
+    "torch.movedim": ("torch.movedim(torch.stack([S, S]), 0, -1)", "torch.movedim(torch.stack([S, S]), 2, 0)"),
 }
 CLASSES: dict[str, tuple[str, ...]] = {
     "torch.nn.functional.cross_entropy": (
@@ -96,6 +133,11 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "torch.nn.functional.nll_loss": (
         "F.nll_loss(F.log_softmax(logits, dim=-1), targets)",
         "F.nll_loss(logits, targets, reduction='none')",
+    ),
+    "torch.nn.functional.multi_margin_loss": (
+        "F.multi_margin_loss(logits, targets)",
+        "F.multi_margin_loss(logits, targets, p=2, margin=0.5, reduction='none')",
+        "F.multi_margin_loss(logits[:, :2], targets.clamp(max=1), reduction='sum')",
     ),
 }
 CONSTANT = {

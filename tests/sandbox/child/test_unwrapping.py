@@ -66,9 +66,20 @@ def test_meaning_of_a_name(name: str, meant: str | None) -> None:
     assert meaning(name, PREFERENCE) == meant
 
 
-def test_other_contracts_have_no_synonyms() -> None:
+def test_a_classification_loss_may_have_the_usual_names() -> None:
     assert meaning("chosen_logps", CLASSIFICATION) is None
-    assert meaning("logits", CLASSIFICATION) == "logits"
+    assert meaning("outputs", CLASSIFICATION) == meaning("logits", CLASSIFICATION) == "logits"
+    source = "def criterion({}):\n    return F.cross_entropy({}, {}, reduction='none')\n"
+    plain = vet(source.format("logits, targets", "logits", "targets"), "classification", numeric=False)
+    for names in ("outputs, labels", "x, target", "labels, y_pred"):
+        scores, labels = sorted(names.split(", "), key=lambda name: name in ("labels", "target"))
+        verdict = vet(source.format(names, scores, labels), "classification", numeric=False)
+        assert verdict.hash == plain.hash and [f.rule for f in verdict.findings] == ["SBX253"], names
+    for names in ("x, y", "output, prob", "pred, scores", "inputs, outputs"):
+        first, second = names.split(", ")
+        assert [f.rule for f in vet(source.format(names, first, second), "classification").findings] == ["SBX110"], (
+            names
+        )
 
 
 def test_initials_count_only_if_all_four_are_there() -> None:
@@ -269,7 +280,7 @@ def test_the_names_that_describe_a_module_are_left_out_and_nothing_else() -> Non
     assert "SBX112" in codes(candidate(DPO) + "if __name__ == '__main__':\n    loss()\n")
 
 
-@pytest.mark.parametrize("condition", ["x.numel() > 1", "len(x) > 1", "x.shape[0] > 1"])
+@pytest.mark.parametrize("condition", ["x.numel() > 2", "len(x) > 64", "x.shape[0] == 2", "2 * len(x) > 2"])
 def test_a_branch_on_the_batch_size_is_to_be_removed(condition: str) -> None:
     (found,) = vet(candidate(f"if {condition}:", "    x = x - x.mean()", DPO), numeric=False).refusals
     assert found.rule == "SBX201" and "remove the branch" in found.remedy and "torch.where" not in found.remedy

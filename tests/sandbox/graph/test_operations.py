@@ -21,7 +21,7 @@ import torch.nn.functional as F
 
 def loss(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, beta):
     x = beta * ((policy_chosen_logps - policy_rejected_logps) - (reference_chosen_logps - reference_rejected_logps))
-    return F.softplus(-x) - 0.25 * torch.special.ndtr(x)
+    return F.softplus(-x) - 0.02 * torch.sinc(x)
 """
 USE = """
 import torch
@@ -31,10 +31,10 @@ from sandbox.graph.operations import OPERATIONS, relatives
 from sandbox.graph.printers import to_latex, to_python
 from sandbox.identity.canonical import canonical_hash
 
-source = open("probit.py").read()
+source = open("wave.py").read()
 graph = vet(source, numeric=False).graph
 printed = to_python(graph)
-assert "torch.special.ndtr(" in printed and "ndtr" in to_latex(graph)
+assert "torch.sinc(" in printed and "sinc" in to_latex(graph)
 assert canonical_hash(vet(printed, numeric=False).graph) == canonical_hash(graph)
 torch.manual_seed(0)
 arguments = [torch.randn(6).requires_grad_() for _ in range(4)]
@@ -44,7 +44,7 @@ ours, theirs = compile_loss(graph)(*arguments, 0.3), scope["loss"](*arguments, 0
 torch.testing.assert_close(ours, theirs)
 for a, b in zip(*[torch.autograd.grad(v.sum(), arguments) for v in (ours, theirs)]):
     torch.testing.assert_close(a, b)
-assert relatives(OPERATIONS)["sigmoid"][-1] == "ndtr"
+assert relatives(OPERATIONS)["sigmoid"][-1] == "sinc"
 """
 
 
@@ -63,8 +63,8 @@ def _with_the_record_of_the_page(folder: Path, without: str = "\0") -> Path:
 
 def test_the_record_in_contributing_is_enough_for_a_new_operation(tmp_path: Path) -> None:
     _with_the_record_of_the_page(tmp_path)
-    (tmp_path / "probit.py").write_text(LOSS)
-    checked = python(tmp_path, "-m", "sandbox", "check", "--json", "probit.py")
+    (tmp_path / "wave.py").write_text(LOSS)
+    checked = python(tmp_path, "-m", "sandbox", "check", "--json", "wave.py")
     assert checked.returncode == 0, checked.stdout + checked.stderr
     (verdict,) = json.loads(checked.stdout)
     assert verdict["status"] == "accepted"
@@ -75,7 +75,7 @@ def test_the_record_in_contributing_is_enough_for_a_new_operation(tmp_path: Path
 def test_a_record_without_edges_fails_at_import_and_names_the_part(tmp_path: Path) -> None:
     failed = python(_with_the_record_of_the_page(tmp_path, without="edges="), "-m", "sandbox", "rules")
     assert failed.returncode != 0
-    assert "the operation 'ndtr' lacks the part 'edges': where it can change a loss abruptly" in failed.stderr
+    assert "the operation 'sinc' lacks the part 'edges': where it can change a loss abruptly" in failed.stderr
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -146,6 +146,15 @@ def test_what_a_loss_does_in_a_part_of_such_batches_is_noted_for_every_seed(name
         assert words in noted.message
 
 
+@pytest.mark.parametrize("name", ["pc", "pr", "rc", "rr"])
+def test_a_loss_that_turns_pairs_of_a_few_tokens_is_noted(name: str) -> None:
+    for bound in (-0.2, -1.0, -3.0, -8.0):
+        report = run.run(written(f"F.softplus(torch.where({name} > {bound}, x, -x))"), seed=0)
+        assert report.passed and "SBX331" in {f.rule for f in report.findings}, bound
+        dead = run.run(written(f"F.softplus(-x) + torch.where({name} > {bound}, 0.01, 0.0) * {name}.detach()"), seed=0)
+        assert "SBX331" not in {f.rule for f in dead.findings}, bound
+
+
 BY_LEVEL = {
     "leaves_out_long_ones": "torch.where(rc > -100, F.softplus(-x), 0 * x)",
     "weighs_by_length": "torch.sigmoid((rc + 100) / 2) * F.softplus(-x)",

@@ -13,10 +13,10 @@ FOUND = {
     "SBX105": ("β = 2.0", "`beta`"),
     "SBX113": ("y = 0 < 1 < (k := 2.0)", "a statement of its own"),
     "SBX120": ("@property\n    def scale(z):\n        return z", "a function outside of the class"),
-    "SBX123": ("from functools import reduce", "a loop or a helper"),
+    "SBX123": ("from functools import wraps\n    y = wraps(x)", "a loop or a helper"),
     "SBX127": ("y = getattr(x, 'sum')()", "by its name"),
     "SBX131": ("y = torch.empty_like(x)", "torch.zeros_like"),
-    "SBX132": ("y = x * 1.0\n    y.add_(x)", "`y = x.add(...)`"),
+    "SBX132": ("y = x * 1.0\n    y.addmm_(x)", "without the trailing underscore"),
     "SBX133": ("k = int(0.8 * len(x))", "torch.quantile(losses.detach(), 0.8)"),
     "SBX201": ("y = max(x, 0 * x)", "torch.maximum"),
     "SBX206": ("y = torch.quantile(x.detach(), [0.25, 0.75])", "a tensor of constants"),
@@ -46,6 +46,8 @@ def test_a_frequent_case_has_its_own_remedy(code: str) -> None:
         ("y = nn.Parameter(torch.tensor(0.5))", "no weights that are trained"),
         ("y = torch.tensor([1, 2], dtype=torch.int32)", "int64 and bool"),
         ("x[0] = 0.0\n    x[:, 0] = 1.0", "torch.stack"),
+        ("y = torch.einsum('...i->...', x)", "no ellipsis"),
+        ("y = x.repeat(len(x))", "as often as the batch has items"),
     ],
 )  # fmt: skip
 def test_a_frequent_way_of_writing_is_told_what_to_write(line: str, words: str) -> None:
@@ -61,8 +63,8 @@ def test_a_frequent_way_of_writing_is_told_what_to_write(line: str, words: str) 
     ("source", "words"),
     [
         ("from trl import DPOTrainer\n", "without the trainer"),
-        ("from abc import ABC\n", "derives from nn.Module"),
-        ("from enum import Enum\n", "a class of constants"),
+        ("from abc import ABC\nclass A(ABC):\n    pass\n", "derives from nn.Module"),
+        ("from enum import Enum\nclass A(Enum):\n    a = 1\n", "a class of constants"),
         ("if __name__ == '__main__':\n    loss()\n", "Remove the block"),
         ("from typing import cast\nk = cast(float, 0.5)\n", "for annotations only"),
     ],

@@ -314,29 +314,22 @@ _X, _Y, _Z = torch.tensor([0.1, 0.5, 0.9]), torch.tensor([0.3, 0.2, 0.7]), torch
 _TORCH = {
     "acos": lambda: torch.acos(_X),
     "acosh": lambda: torch.acosh(_Z),
-    "addcdiv": lambda: torch.addcdiv(_X, _Y, _Z),
-    "addcmul": lambda: torch.addcmul(_X, _Y, _Z),
     "arccos": lambda: torch.arccos(_X),
     "arccosh": lambda: torch.arccosh(_Z),
     "arcsin": lambda: torch.arcsin(_X),
     "arctanh": lambda: torch.arctanh(_X),
     "asin": lambda: torch.asin(_X),
     "atanh": lambda: torch.atanh(_X),
-    "cosine_similarity": lambda: F.cosine_similarity(_X, _Y, dim=-1),
-    "count_nonzero": lambda: torch.count_nonzero(_X),
     "entr": lambda: torch.special.entr(_X),
     "float_power": lambda: torch.float_power(_X, _Y).float(),
     "fmax": lambda: torch.fmax(_X, _Y),
     "fmin": lambda: torch.fmin(_X, _Y),
-    "isclose": lambda: torch.isclose(_X, _Y),
     "log_cosh": lambda: torch.log(torch.cosh(_X)),
     "logcosh": lambda: torch.log(torch.cosh(_X)),
-    "ndtr": lambda: torch.special.ndtr(_X),
     "np.select": lambda: torch.from_numpy(np.select([_X.numpy() > 0], [_Y.numpy()], _Z.numpy())),
     "np.std": lambda: torch.from_numpy(_X.numpy().std(keepdims=True))[0],
     "np.transpose": lambda: torch.from_numpy(_X.numpy()[None].transpose())[:, 0],
     "np.var": lambda: torch.from_numpy(_X.numpy().var(keepdims=True))[0],
-    "poisson_nll_loss": lambda: F.poisson_nll_loss(_X, _Y, reduction="none"),
     "power": lambda: torch.pow(_X, _Y),
     "prelu": lambda: F.prelu(_X - 0.5, _Y[:1]),
     "xlog1py": lambda: torch.special.xlog1py(_X, _Y),
@@ -351,7 +344,7 @@ def test_suggested_expressions_are_equal(name: str) -> None:
         scope["x"] = _X[None]
     found = eval(EQUAL[name], scope)  # an expression of our own table
     torch.testing.assert_close(found.squeeze(), _TORCH[name](), rtol=1e-5, atol=1e-6)
-    if name not in ("einsum", "cosine_similarity", "count_nonzero", "np.std", "np.transpose", "np.var"):
+    if name not in ("np.std", "np.transpose", "np.var"):
         graph = _graph(candidate("y, z = x * 0.5, x + 9.0", f"return ({EQUAL[name]}) * 1.0"))
         assert graph.operations
 
@@ -369,7 +362,7 @@ def test_the_expression_for_log_ndtr_is_near_it_and_has_a_gradient() -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ("torch.einsum", "torch.matmul"),
+        ("torch.tensordot", "torch.matmul"),
         ("torch.softplus", "F.softplus"),
         ("F.log_sigmoid", "F.logsigmoid"),
         ("torch.log_sigmoid", "F.logsigmoid"),
@@ -389,7 +382,7 @@ def test_an_obviously_intended_name_is_suggested(asked: str, said: str) -> None:
 
 
 FAR = [
-    "torch.lgamma", "torch.digamma", "x.lgamma", "torch.sinc", "torch.fmod", "torch.nanmean", "torch.cummax",
+    "torch.lgamma", "torch.digamma", "x.lgamma", "torch.sinc", "torch.fmod", "torch.cummax",
     "torch.logspace", "torch.hann_window", "F.glu", "torch.erfinv", "torch.polygamma", "F.conv1d", "math.gcd",
     "math.comb", "x.storage",
 ]  # fmt: skip

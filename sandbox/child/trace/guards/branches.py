@@ -1,7 +1,8 @@
 """Branches on beta: the candidate is traced once per path through them, and the results are joined with `where`.
 
-A condition on a number of the contract (`beta > 0.5`) is known only in training. While tracing, each run assumes one outcome, and
-a later run the other one. Every run executes the module again, so that no run sees values of another one.
+A condition on a number of the contract (`beta > 0.5`), or on whether the batch has one item, is known only in training. While
+tracing, each run assumes one outcome, and a later run the other one. Every run executes the module again, so that no run sees
+values of another one.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class BranchPaths:
         self._decisions: list[tuple[int, bool]] = []
         self._passed = 0
         self._runs = 0
+        self.asked: dict[tuple[Any, ...], int] = {}
+        """The node of each comparison, so that one that is written or evaluated twice counts once."""
         self.joined: SourceSpan | None = None
         """The location of the first branch on beta, or None."""
 
@@ -95,16 +98,26 @@ def _joined(recorder: Recorder, leaves: list[_Leaf], depth: int) -> SymTensor:
 
 
 def compared(recorder: Recorder, paths: BranchPaths, op: str, a: Any, b: Any) -> bool | Condition:
-    """a op b for numbers of which at least one is symbolic. Raises Refusal if it depends on the batch size."""
+    """a op b for numbers of which at least one is symbolic.
+
+    Raises Refusal if it depends on the batch size, other than on whether there is one item: a spread of one item is undefined.
+    """
     known = _by_contract(recorder, op, a, b)
     if known is not None:
         recorder.note("SBX260")
         return known
     for value in (a, b):
-        if isinstance(value, SymNumber) and _reads_a_size(recorder, value.index):
+        if (
+            isinstance(value, SymNumber)
+            and _reads_a_size(recorder, value.index)
+            and not _asks_for_one(recorder, op, a, b)
+        ):
             raise Refusal("SBX201")
-    tensors = [recorder.add("tensor", (v,)) if isinstance(v, SymNumber) else v for v in (a, b)]
-    return Condition(recorder.add(op, tensors).index, paths)
+    key = (op, *((type(v), v.index if isinstance(v, SymNumber) else v) for v in (a, b)))
+    if key not in paths.asked:
+        tensors = [recorder.add("tensor", (v,)) if isinstance(v, SymNumber) else v for v in (a, b)]
+        paths.asked[key] = recorder.add(op, tensors).index
+    return Condition(paths.asked[key], paths)
 
 
 _TURNED: Final = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
@@ -126,6 +139,15 @@ def _by_contract(recorder: Recorder, op: str, a: Any, b: Any) -> bool | None:
     else:
         return None
     return op in ("gt", "ge", "ne") if below else None
+
+
+def _asks_for_one(recorder: Recorder, op: str, a: Any, b: Any) -> bool:
+    """Whether the comparison asks if a size is one, as in `len(x) > 1`. Sizes are at least one."""
+    if not isinstance(a, SymNumber):
+        a, b, op = b, a, _TURNED[op]
+    if isinstance(b, SymNumber) or recorder.nodes[a.index].op != "size":
+        return False
+    return bool(b == 2 if op in ("ge", "lt") else b == 1 and op in ("gt", "le", "eq", "ne"))
 
 
 def _reads_a_size(recorder: Recorder, index: int) -> bool:

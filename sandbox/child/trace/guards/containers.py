@@ -42,8 +42,8 @@ class Containers:
         """value.name, for a list or dict that has this method; None for any other value."""
         if type(value) is list and name in ("append", "extend"):
             return ContainerMethod(self._append if name == "append" else self.grow, value)
-        if type(value) is dict and name == "update":
-            return ContainerMethod(self._update, value)
+        if type(value) is dict and name in ("update", "pop"):
+            return ContainerMethod(self._update if name == "update" else self._pop, value)
         if type(value) is dict and name in _DICT:
             return ContainerMethod(_DICT[name], value)
         return None
@@ -68,6 +68,15 @@ class Containers:
         for pair in (*pairs, *named.items()):
             key, value = pair
             self.set_item(value, items, key)
+
+    def _pop(self, items: dict[Any, Any], key: Any, /, *default: Any) -> Any:
+        """items.pop(key) or items.pop(key, default). Raises Refusal."""
+        self._check_own(items)
+        if len(default) > 1:
+            raise Refusal("SBX206")
+        if key_of(key) not in items and not default:
+            raise Refusal("SBX226")
+        return items.pop(key, *default)
 
     def set_item(self, value: Any, items: Any, key: Any) -> None:
         """items[key] = value, for a dict, a list or a tensor. Raises Refusal."""

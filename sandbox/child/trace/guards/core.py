@@ -15,7 +15,18 @@ from typing import Any
 from sandbox.child.allowlist import limits
 from sandbox.child.allowlist.layers import Layer, LayerClass
 from sandbox.child.protocol import Refusal
-from sandbox.child.trace.facade import Function, Partial, PartialClass, apply, attribute, invoke, layer_of, named
+from sandbox.child.trace.facade import (
+    Function,
+    InPlace,
+    Partial,
+    PartialClass,
+    Reduce,
+    apply,
+    attribute,
+    invoke,
+    layer_of,
+    named,
+)
 from sandbox.child.trace.guards.arithmetic import arithmetic, compare_sizes, joined
 from sandbox.child.trace.guards.branches import BranchPaths, Condition, compared
 from sandbox.child.trace.guards.builtin_calls import BUILTIN_CALLS, Builtin
@@ -246,6 +257,11 @@ class Guards:
             return Partial(args[0], args[1:], kwargs)
         if isinstance(function, Method):
             return self.call(function.function, function.owner, *args, **kwargs)
+        if isinstance(function, InPlace):
+            self._containers.replace(function.changed, self.call(function.function, *args, **kwargs))
+            return function.changed
+        if isinstance(function, Reduce):
+            return self._guarded(self._reduce, *args, **kwargs)
         if type(function) is not FunctionType:
             raise Refusal("SBX230")
         if self._depth >= limits.MAX_CALL_DEPTH:
@@ -255,6 +271,16 @@ class Guards:
             return function(*args, **kwargs)
         finally:
             self._depth -= 1
+
+    def _reduce(self, function: Any, items: Any, /, *initial: Any) -> Any:
+        """functools.reduce: ((a + b) + c) + d, for any function of two values."""
+        values = [*initial, *self.iterate(items)]
+        if not values or len(initial) > 1:
+            raise Refusal("SBX206")
+        total = values[0]
+        for value in values[1:]:
+            total = self.call(function, total, value)
+        return total
 
     @staticmethod
     def _guarded(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from types import FunctionType, GeneratorType
 from typing import Any
 
-from sandbox.child.trace.facade import Function, Partial
+from sandbox.child.trace.facade import Function, InPlace, Partial
 from sandbox.child.trace.guards.instances import ContainerMethod, Instance, LossClass, Method
 from sandbox.child.trace.symbols import VIEWS, Pair, SymTensor
 
@@ -53,6 +53,8 @@ def _parts(value: Any) -> Iterable[Any]:
             return (value.function, *value.args, *value.kwargs.values())
         case Function():
             return (value.bound,)
+        case InPlace():
+            return (value.changed,)
     return list(value) if isinstance(value, VIEWS) else ()
 
 

@@ -5,12 +5,24 @@ those of eager torch. Its arguments are the recorder and the call's parameters b
 the arguments do not fit, and `trace.facade` adds the call.
 """
 
-from sandbox.child.trace.lowering import arithmetic, creation, losses, numbers, reductions, shaping, values
+from sandbox.child.trace.lowering import (
+    arithmetic,
+    combined,
+    creation,
+    losses,
+    margin_losses,
+    numbers,
+    rearranged,
+    reductions,
+    shaping,
+    values,
+)
 from sandbox.child.trace.lowering.direct import check_calls, record_plain
 from sandbox.child.trace.lowering.registry import LOWERINGS, Lowering
 
 __all__ = [
-    "LOWERINGS", "Lowering", "arithmetic", "creation", "losses", "numbers", "record_plain", "reductions", "shaping", "values",
+    "LOWERINGS", "Lowering", "arithmetic", "combined", "creation", "losses", "margin_losses", "numbers", "rearranged",
+    "record_plain", "reductions", "shaping", "values",
 ]  # fmt: skip
 
 check_calls()

@@ -125,9 +125,3 @@ def _huber(r: Recorder, a: dict[str, Any]) -> Any:
         outer = r.add("mul", (r.add("sub", (size, r.add("mul", (delta, 0.5)))), delta))
         return reduced(r, r.add("where", (r.add("le", (size, delta)), inner, outer)), a["reduction"])
     return reduced(r, r.add("huber_loss", (x, y), {"delta": delta}), a["reduction"])
-
-
-@lowering("margin_ranking_loss")
-def _margin_ranking(r: Recorder, a: dict[str, Any]) -> Any:
-    apart = r.add("mul", (r.add("neg", (a["target"],)), r.add("sub", (a["input1"], a["input2"]))))
-    return reduced(r, r.add("clamp_min", (r.add("add", (apart, a["margin"])), 0)), a["reduction"])

@@ -103,6 +103,19 @@ def _norm(r: Recorder, a: dict[str, Any]) -> Any:
     return r.add("norm", (floating(a["input"]),), {"p": float(p), **attrs})
 
 
+@lowering("vector_norm")
+def _vector_norm(r: Recorder, a: dict[str, Any]) -> Any:
+    return _norm(r, {"input": a["x"], "p": a["ord"], "dim": a["dim"], "keepdim": a["keepdim"]})
+
+
+@lowering("linalg_norm")
+def _linalg_norm(r: Recorder, a: dict[str, Any]) -> Any:
+    """The norm of vectors. Without an axis and with an order, torch takes the norm of a matrix."""
+    if a["ord"] is not None and type(a["dim"]) is not int and len(a["A"].dims) != 1:
+        raise misfit()
+    return _vector_norm(r, {**a, "x": a["A"]})
+
+
 def _position(op: str) -> Lowering:
     def made(r: Recorder, a: dict[str, Any]) -> Any:
         return r.add(op, (a["input"],), {"dim": a["dim"], "keepdim": a["keepdim"]})

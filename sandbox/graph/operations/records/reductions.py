@@ -280,9 +280,6 @@ RECORDS: Final = (
                 OUT,
                 by="norm",
             ),
-            call(
-                "torch.linalg.vector_norm", X, P("p", "any", 2), P("dim", "axes", None), KEEPDIM, DTYPE, OUT, by="norm"
-            ),
         ),
         attrs={"p": Attr("number", 2.0, low=0.0), "dim": AXES, "keepdim": KEEP},
         rule="reduce",
