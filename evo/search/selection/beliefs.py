@@ -32,7 +32,7 @@ def fitness_posteriors(members: Sequence[Member], shrinkage: bool = True) -> Pos
     do not explain (empirical Bayes); flat without `shrinkage`. An unknown standard error counts as the root of that variance.
     """
     members = Members.of(members)
-    key = (fitness_posteriors.__name__, shrinkage)
+    key = ("posteriors", shrinkage)
     if key not in members.derived:
         members.derived[key] = _posteriors(members, shrinkage)
     found: Posteriors = members.derived[key]

@@ -11,20 +11,22 @@ from sandbox.child.trace.symbols import Recorder, SymTensor
 _SQUARE_ROOT_OF_HALF = math.sqrt(0.5)
 
 
-def _plus_scaled(op: str) -> None:
+@lowering("addcmul")
+def _addcmul(r: Recorder, a: dict[str, Any]) -> Any:
+    return _plus_scaled(r, a, "mul")
+
+
+@lowering("addcdiv")
+def _addcdiv(r: Recorder, a: dict[str, Any]) -> Any:
+    return _plus_scaled(r, a, "div")
+
+
+def _plus_scaled(r: Recorder, a: dict[str, Any], op: str) -> SymTensor:
     """input + value (tensor1 op tensor2)."""
-
-    def made(r: Recorder, a: dict[str, Any]) -> Any:
-        term = r.add(op, (floating(a["tensor1"]), floating(a["tensor2"])))
-        if type(a["value"]) is not int or a["value"] != 1:
-            term = r.add("mul", (term, a["value"]))
-        return r.add("add", (floating(a["input"]), term))
-
-    lowering(f"add{'cmul' if op == 'mul' else 'cdiv'}")(made)
-
-
-_plus_scaled("mul")
-_plus_scaled("div")
+    term = r.add(op, (floating(a["tensor1"]), floating(a["tensor2"])))
+    if type(a["value"]) is not int or a["value"] != 1:
+        term = r.add("mul", (term, a["value"]))
+    return r.add("add", (floating(a["input"]), term))  # type: ignore[no-any-return]
 
 
 @lowering("ndtr")
@@ -77,7 +79,7 @@ def _nanmean(r: Recorder, a: dict[str, Any]) -> Any:
 @lowering("cosine_similarity")
 def _cosine_similarity(r: Recorder, a: dict[str, Any]) -> Any:
     x, y, dim = floating(a["x1"]), floating(a["x2"]), a["dim"]
-    if type(dim) is not int or max(len(x.dims), len(y.dims)) != min(len(x.dims), len(y.dims)):
+    if type(dim) is not int or len(x.dims) != len(y.dims):
         raise misfit()
     unit = [r.add("div", (t, r.add("clamp_min", (_length(r, t, 2.0, dim, keep=True), a["eps"])))) for t in (x, y)]
     return r.add("sum", (r.add("mul", unit),), {"dim": dim, "keepdim": False})
