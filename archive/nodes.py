@@ -6,6 +6,7 @@ columns alone are read, and checked as in `archive.decode`.
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,13 +36,30 @@ class Proposed(NamedTuple):
     references: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class StoredFingerprint:
+    """The fingerprint in a verdict, decoded as far as it is wanted: all its gradients take longer than the rest of a candidate."""
+
+    content: Any
+    """The value in its column, packed or NULL."""
+    _cells: Cells = field(repr=False, compare=False)
+
+    def start(self) -> str:
+        """The first 300 characters of its JSON text, which hold its keys and the first gradients; "" if there is none."""
+        return self._cells.packed_start("fingerprint", 300)
+
+    def whole(self) -> dict[str, Any] | None:
+        """All of it; None if there is none."""
+        return self._cells.packed_object_or_none("fingerprint")
+
+
 class Vetted(NamedTuple):
     """The verdict of a candidate, as in `VerdictRow`."""
 
     status: str
     duplicate_of: int | None
     hash: str | None
-    fingerprint: Mapping[str, Any] | None
+    fingerprint: StoredFingerprint
     descriptors: Mapping[str, Any] | None
 
 
@@ -88,7 +106,7 @@ def _vetted(cells: Cells) -> Vetted:
         status=cells.word("status", VERDICT_STATUSES),
         duplicate_of=cells.integer_or_none("duplicate_of"),
         hash=cells.text_or_none("hash"),
-        fingerprint=cells.packed_object_or_none("fingerprint"),
+        fingerprint=StoredFingerprint(cells.raw("fingerprint"), cells),
         descriptors=cells.packed_object_or_none("descriptors"),
     )
 

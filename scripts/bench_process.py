@@ -29,21 +29,21 @@ class Sample:
 
 
 class Tree:
-    """Processor time of a process and of all processes below it. Time of processes that have ended is kept."""
+    """Processor time of a process and of all processes below it, those included that have ended and were waited for."""
 
     def __init__(self, pid: int) -> None:
         self._root = psutil.Process(pid)
-        self._last: dict[int, float] = {}
+        self._cpu = 0.0
 
     def sample(self, done: int) -> Sample:
-        largest = 0.0
+        largest, cpu = 0.0, 0.0
         with suppress(psutil.Error):
             for process in [self._root, *self._root.children(recursive=True)]:
                 with suppress(psutil.Error):
-                    times = process.cpu_times()
-                    self._last[process.pid] = times.user + times.system
+                    cpu += sum(process.cpu_times()[:4])  # user, system, and both of its ended children
                     largest = max(largest, process.memory_info().rss / 2**20)
-        return Sample(time.monotonic(), done, sum(self._last.values()), largest)
+        self._cpu = max(self._cpu, cpu)  # less if a process ended between the looks at its parent and at itself
+        return Sample(time.monotonic(), done, self._cpu, largest)
 
 
 def watched(process: subprocess.Popen[Any], done: Callable[[], int], ended: Callable[[], bool]) -> list[Sample]:

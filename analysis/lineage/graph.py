@@ -29,11 +29,12 @@ from analysis import stats
 from analysis.claims.comparison import best_arm
 from analysis.snapshot import CAUTION, SINGLES_OUT, Arm, CandidateStatus, Snapshot
 from analysis.wording import notes_on
-from archive.nodes import Node, Training
+from archive.nodes import Node, Training, Vetted
 from archive.query import Reader
 from archive.records import PERSON, EvaluationState, EventKind, Origin
 from archive.sqlite.values import NON_FINITE
-from sandbox.identity.closeness import readable
+from sandbox.identity.closeness import beginning, readable
+from sandbox.verdicts.verdict import Fingerprint
 
 Row = dict[str, Any]
 
@@ -67,10 +68,13 @@ def nodes(reader: Reader) -> Iterator[Row]:
             _BANNED: steering.bans(node.id, descriptors) or None,
             "notes": "; ".join(notes_on(seeds, node.id)) or None if node.id in noted else None,
             **_fitness(seeds.rungs, node.trainings),
-            **{f"descriptor.{name}": _plain(value) for name, value in descriptors.items()},
-            "generation": generations.get(node.id, 0),
         }
-        yield {name: value for name, value in known.items() if value is not None}
+        row = {name: value for name, value in known.items() if value is not None}
+        for name, value in descriptors.items():
+            if (plain := _plain(value)) is not None:
+                row[f"descriptor.{name}"] = plain
+        row["generation"] = generations.get(node.id, 0)
+        yield row
 
 
 def edges(reader: Reader, *, by_source: bool = False) -> Iterator[Row]:
@@ -89,8 +93,15 @@ def standing(snapshot: Snapshot, candidate: int) -> Arm | None:
 
 
 def _known_as(seeds: Snapshot, node: Node) -> str:
-    is_proposal = node.origin is Origin.PROPOSAL
-    return seeds.known_with(node.id, readable(node.vetted.fingerprint) if node.vetted and is_proposal else None)
+    return seeds.known_with(node.id, _print_of_form(seeds, node.vetted) if node.origin is Origin.PROPOSAL else None)
+
+
+def _print_of_form(seeds: Snapshot, vetted: Vetted | None) -> Fingerprint | None:
+    """The fingerprint of a loss that may be a seed loss in another form; None if there is none, or its beginning excludes it."""
+    if vetted is None:
+        return None
+    first = beginning(vetted.fingerprint.start())
+    return None if first is not None and seeds.in_no_form(first) else readable(vetted.fingerprint.whole())
 
 
 def _fitness(rungs: Sequence[str], trainings: Sequence[Training]) -> Row:

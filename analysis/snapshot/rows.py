@@ -284,6 +284,10 @@ class Snapshot:
             return one_line(relation.words)
         return "" if own is None else self._seed_prints.form(own)
 
+    def in_no_form(self, beginning: Fingerprint) -> bool:
+        """Whether the beginning of a fingerprint shows that its loss is no seed loss in another form."""
+        return self._seed_prints.excludes(beginning)
+
     def _print(self, candidate: int) -> Fingerprint | None:
         """The fingerprint of a proposal."""
         verdict = self.verdicts.get(candidate)

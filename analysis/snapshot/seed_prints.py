@@ -46,3 +46,11 @@ class SeedPrints:
                 return f"{name} times a factor"
         rebeta = self.by_beta_key.get(own.beta_key)
         return "" if rebeta is None else f"{rebeta} at another beta"
+
+    def excludes(self, beginning: Fingerprint) -> bool:
+        """Whether the first gradients of a fingerprint and its keys show already that it is of no form of a seed loss."""
+        return (
+            beginning.scale_key not in self.by_scale_key
+            and beginning.beta_key not in self.by_beta_key
+            and all(multiples.excludes(beginning.vector) for _, multiples in self.multiples)
+        )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from archive.errors import CorruptArchive
-from archive.sqlite.packed import is_packed, unpack
+from archive.sqlite.packed import is_packed, unpack, unpack_start
 from archive.sqlite.values import LARGEST, decompress, is_finite, load_json, load_metrics
 
 E = TypeVar("E", bound=StrEnum)
@@ -124,6 +124,13 @@ class Cells:
         """The JSON text of a packed column; in rows of older versions it is not packed."""
         value = self.raw(column)
         return unpack(value, self.where(column)) if isinstance(value, bytes) else self.text_or_none(column)
+
+    def packed_start(self, column: str, most: int) -> str:
+        """The first characters of the JSON text of a packed column, at most `most`; "" for NULL and for text that is not ASCII."""
+        value = self.raw(column)
+        if isinstance(value, bytes):
+            return unpack_start(value, most, self.where(column))
+        return (self.text_or_none(column) or "")[:most]
 
     def packed_json(self, column: str) -> Any:
         return load_json(self.packed_text_or_none(column), self.where(column))

@@ -77,8 +77,20 @@ def unpack(blob: bytes, where: str) -> str:
     """The text that `pack` was given. CorruptArchive for other data, and for more than `LARGEST_UNPACKED` bytes."""
     words = _FORMS.get(blob[0]) if blob else None
     if words is None:
-        raise CorruptArchive(f"{where} should hold a packed value of the form 1, but begins with {blob[:1]!r}")
+        raise _other_form(blob, where)
     return _text(_inflated(blob[1:], words, where), where)
+
+
+def unpack_start(blob: bytes, most: int, where: str) -> str:
+    """The beginning of an ASCII text that `pack` was given, at most `most` characters; "" if there are other characters in it."""
+    words = _FORMS.get(blob[0]) if blob else None
+    if words is None:
+        raise _other_form(blob, where)
+    try:
+        raw = zlib.decompressobj(zdict=words).decompress(blob[1:], most)
+    except zlib.error as error:
+        raise CorruptArchive(f"{where} should hold zlib data: {error}; get a fresh copy of the archive") from error
+    return raw.decode("ascii") if raw.isascii() else ""
 
 
 def pack_like(text: str, model: str) -> bytes:
@@ -89,6 +101,10 @@ def pack_like(text: str, model: str) -> bytes:
 def unpack_like(blob: bytes, model: str, where: str) -> str:
     """The text that `pack_like` was given. CorruptArchive for other data, another `model`, and too much of it."""
     return _text(_inflated(blob, _raw(model)[-_WINDOW:], where), where)
+
+
+def _other_form(blob: bytes, where: str) -> CorruptArchive:
+    return CorruptArchive(f"{where} should hold a packed value of the form 1, but begins with {blob[:1]!r}")
 
 
 def _raw(text: str) -> bytes:

@@ -8,6 +8,7 @@ gradient. A finite gradient and one that is not finite do not agree.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from functools import cache
@@ -148,7 +149,7 @@ class Multiples:
 
     def factor(self, other: Fingerprint) -> float | None:
         """The positive factor c with other = c * loss for the gradients, within PROPOSED_WITHIN; None if there is none."""
-        if len(other.vector) != self._length or self._excludes(other.vector):
+        if len(other.vector) != self._length or self.excludes(other.vector):
             return None
         if version(other.key) != self._version or not self._usable.any():
             return None
@@ -162,15 +163,16 @@ class Multiples:
         furthest = gaps(mine, theirs, np.maximum(_typical(mine), _typical(theirs))).max()
         return factor if furthest <= PROPOSED_WITHIN else None
 
-    def _excludes(self, vector: Sequence[float]) -> bool:
+    def excludes(self, vector: Sequence[float]) -> bool:
         """Whether the quotients at strong gradients already show that there is no common factor, as for nearly all losses.
 
+        `vector` holds all gradients of a loss or the first of them.
         The typical size is at most ten times as large as these, so that quotients of multiples differ by at most
         20 * PROPOSED_WITHIN, which is 1 %.
         """
         least, most = math.inf, 0.0
         for position, gradient in self._strong:
-            if abs(vector[position]) >= 1e299:
+            if position >= len(vector) or abs(vector[position]) >= 1e299:
                 return False
             quotient = vector[position] / gradient
             if quotient < least:
@@ -188,6 +190,14 @@ def readable(fingerprint: Any) -> Fingerprint | None:
         key, scale_key, beta_key = (str(fingerprint[name]) for name in ("key", "scale_key", "beta_key"))
         return Fingerprint(key, scale_key, beta_key, tuple(map(float, fingerprint["vector"])))
     except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+
+
+def beginning(text: str) -> Fingerprint | None:
+    """A fingerprint with the gradients that stand in the beginning of its JSON text; None if its keys do not stand there."""
+    try:
+        return readable(json.loads(f"{text[: text.rindex(',')]}]}}"))
+    except ValueError:
         return None
 
 

@@ -12,6 +12,8 @@ from analysis.wording import full_name
 from archive.query import Reader
 from archive.records import RunRow
 from archive.store import Archive
+from sandbox import known
+from sandbox.identity.fingerprints import fingerprint
 from sandbox.verdicts.verdict import VerdictStatus
 
 
@@ -122,5 +124,24 @@ def test_a_proposal_with_the_key_of_a_seed_loss_is_called_so_before_any_final(ki
             archive.record_verdict(id, verdict(logistic()) | {"fingerprint": keys | {"key": "k", "vector": []}})
     with Reader.open(tmp_path / "archive.db") as reader:
         snapshot = Snapshot.of(reader)
+        assert [row.get("known_as") for row in lineage_rows.nodes(reader)] == [None, words]
     assert (snapshot.known_as(child), snapshot.known_as(seed)) == (words, "")
     assert full_name(snapshot, child) == f"mine ({words})"
+
+
+def test_a_multiple_of_a_seed_loss_is_told_from_another_loss_by_its_gradients(tmp_path):
+    own = fingerprint(known.graph("dpo")).to_json()
+    tripled = own | {"scale_key": "f1:other", "vector": [3.0 * g for g in own["vector"]]}
+    other = fingerprint(known.graph("slic")).to_json()
+    with Archive.create(tmp_path / "archive.db", RunRow("x", 0, "task", "preference", baseline="dpo")) as archive:
+        seed = archive.add_candidate("seed", "dpo", "", "", "preference")
+        archive.record_verdict(seed, verdict(logistic()) | {"fingerprint": own})
+        for number, of_child in enumerate((tripled, other), 1):
+            proposal = archive.request_proposal(number, 1, "explore", "b", None, None, "t", {}, 0)
+            archive.receive_proposal(proposal, "r")
+            child = archive.add_candidate("proposal", "mine", "", "", "preference", proposal)
+            archive.record_verdict(child, verdict(logistic()) | {"fingerprint": of_child})
+    with Reader.open(tmp_path / "archive.db") as reader:
+        told = [row.get("known_as") for row in lineage_rows.nodes(reader)]
+        assert told == [None, "dpo times a factor", None]
+        assert [Snapshot.of(reader).known_as(id) for id in (2, 3)] == ["dpo times a factor", ""]

@@ -12,7 +12,7 @@ import pytest
 from archive.errors import CorruptArchive
 from archive.query import Reader
 from archive.sqlite import packed
-from archive.sqlite.packed import LARGEST_UNPACKED, pack, pack_like, unpack, unpack_like
+from archive.sqlite.packed import LARGEST_UNPACKED, pack, pack_like, unpack, unpack_like, unpack_start
 
 FINGERPRINT = {"key": "f1:ab", "vector": [-0.5, 1e-300, -1e300, 5e-324, 0.1 + 0.2, -0.0, 1.7976931348623157e308]}
 REQUEST = "\n".join(f"Line {number} of what every request says." for number in range(60))
@@ -21,6 +21,14 @@ REQUEST = "\n".join(f"Line {number} of what every request says." for number in r
 @pytest.mark.parametrize("text", ["", "{}", json.dumps(FINGERPRINT), '"\U0001f600 é"', "x" * 100_000])
 def test_packing_keeps_every_byte(text):
     assert unpack(pack(text), "here") == text
+
+
+def test_the_beginning_of_a_text_is_unpacked_alone():
+    text = json.dumps(FINGERPRINT)
+    assert [unpack_start(pack(text), most, "here") for most in (10, 1000)] == [text[:10], text]
+    assert unpack_start(pack("x" * 20 + "é"), 30, "here") == "", "the limit is one of bytes, and could cut a character"
+    with pytest.raises(CorruptArchive, match="here should hold zlib data"):
+        unpack_start(pack(text)[:1] + b"no zlib data", 10, "here")
 
 
 def test_numbers_of_a_fingerprint_stay_exact(write, reader):

@@ -1,6 +1,7 @@
 """Two losses are the same exactly if they train identically: pairs of both kinds, and random pairs."""
 
 import itertools
+import json
 import random
 
 import numpy as np
@@ -11,7 +12,15 @@ from written import written
 from sandbox import known
 from sandbox.execute.evaluate import CannotCompute, Evaluator, joined
 from sandbox.graph.loss_graph import LossGraph
-from sandbox.identity.closeness import PREFERENCE_BATCHES, PROPOSED_WITHIN, Multiples, _typical, find_duplicates, gaps
+from sandbox.identity.closeness import (
+    PREFERENCE_BATCHES,
+    PROPOSED_WITHIN,
+    Multiples,
+    _typical,
+    beginning,
+    find_duplicates,
+    gaps,
+)
 from sandbox.identity.compare import same_loss
 from sandbox.identity.fingerprints import fingerprint
 from sandbox.identity.nearest import nearest_known
@@ -186,9 +195,24 @@ def test_a_look_at_strong_gradients_first_misses_no_multiple(monkeypatch):
         moved = rng.uniform(0.01, 50) * (vector + within * sizes * rng.choice([-1, -0.5, 0, 0.5, 1], vector.size))
         pairs.append((multiples[of], Fingerprint(own.key, "", "", tuple(moved))))
     looked = [multiple.factor(other) for multiple, other in pairs]
-    monkeypatch.setattr(Multiples, "_excludes", lambda self, vector: False)
+    monkeypatch.setattr(Multiples, "excludes", lambda self, vector: False)
     assert looked == [multiple.factor(other) for multiple, other in pairs]
     assert 500 < sum(factor is not None for factor in looked) < 1500
+
+
+def test_the_beginning_of_a_fingerprint_excludes_other_losses_and_no_multiple():
+    prints = {
+        name: fingerprint(_loss(name))
+        for name in ("dpo", "slic", "ipo", "kto_pair", "(rho + 1e-6 - 1 / (2 * beta)) ** 2")
+    }
+    starts = {name: beginning(json.dumps(own.to_json())[:300]) for name, own in prints.items()}
+    assert {len(start.vector) for start in starts.values()} <= set(range(5, 30))
+    for name, own in prints.items():
+        multiples = Multiples(own)
+        kept = {other for other, start in starts.items() if not multiples.excludes([5 * g for g in start.vector])}
+        assert kept == {other for other, print in prints.items() if multiples.factor(print) is not None}
+        assert name in kept and len(kept) <= 2
+    assert beginning("") is None and beginning('{"key":"f1:ab","scale') is None
 
 
 def test_random_graphs_are_the_same_only_if_their_gradients_are():
