@@ -18,8 +18,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import networkx as nx
-
 from analysis.lineage.columns import Columns, Row, columns
 from analysis.lineage.graph import edges, nodes
 from analysis.lineage.graphml import graphml_parts
@@ -111,6 +109,8 @@ def _graphml(lineage: Lineage) -> Iterator[str]:
 
 def _gexf(lineage: Lineage) -> Iterator[str]:
     """GEXF with all text encoded for XML, and with the attribute `label`, which Gephi shows. networkx keeps it in memory."""
+    import networkx as nx
+
     graph = nx.DiGraph(name=encode.xml_text(lineage.name))
     for row in lineage.nodes:
         attributes = _xml(row, leave_out=("id",))

@@ -186,7 +186,7 @@ def _in_file(path: Path) -> SourceText:
 
 def _of_run(path: Path, number: int, contract: str) -> Iterator[SourceText]:
     """The finalists of a run, best first, then the leaders of its leaderboard. Losses with a caution are left out."""
-    from analysis.report.data import leaderboard  # loads networkx
+    from analysis.report.data import leaderboard  # loads scipy
 
     archive = path if path.suffix == ".db" else existing_run(path).archive
     with Reader.open(archive) as reader:
