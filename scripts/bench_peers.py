@@ -2,8 +2,8 @@
 
 Each engine is installed from the package registry into an environment of its own. It proposes whole programs, two at a time, and
 an evaluation returns a number that is computed from the program's text. None of them vets a program: that is the difference to
-keep in mind when figures are compared. Processor time is that from the first evaluation to the last; processes that live for less
-than the time between two looks (`bench_process.POLL`) are missed, and an engine that starts one for each evaluation looks cheaper.
+keep in mind when figures are compared. Processor time is that of all processes, also of those that live for a moment only, from
+the first evaluation to the last.
 """
 
 from __future__ import annotations

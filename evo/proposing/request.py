@@ -14,6 +14,7 @@ from archive.records import SUMMARISE, EvaluationRow, FindingRow, Operator, Prop
 from evo.config.proposer_settings import BUILTIN, ProposerConfig
 from evo.config.schema import Config
 from evo.proposing.context import NOTHING, Context, context_of
+from evo.proposing.definitions import with_definitions
 from evo.proposing.genetic import KINDS
 from evo.proposing.genetic.proposal import Child
 from evo.proposing.reply.reply import ParsedReply
@@ -256,6 +257,9 @@ def _seed_losses(population: Population) -> tuple[int, ...]:
 
 def _parent(population: Population, id: int, role: Role, past: Reader) -> Parent:
     individual, recorded = population.individuals[id], population.losses.recorded(id, past)
+    findings = recorded.findings
+    if role is Role.REPAIRED and recorded.row.proposal_id is not None:
+        findings = with_definitions(findings, recorded.row.source, past.prompt(recorded.row.proposal_id))
     return Parent(
         id=id,
         role=role.value,
@@ -265,7 +269,7 @@ def _parent(population: Population, id: int, role: Role, past: Reader) -> Parent
         graph=recorded.graph,
         score=population.score(individual),
         descriptors=individual.descriptors,
-        findings=recorded.findings,
+        findings=findings,
         failures=tuple(e for e in past.evaluations(id) if e.reason) if individual.failed else (),
     )
 
