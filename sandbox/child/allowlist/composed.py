@@ -177,6 +177,40 @@ COMPOSED: Final[tuple[Spelling, ...]] = (
         OUT,
         by="take_along_dim",
     ),
+    *(
+        call(
+            f"torch.{name} Tensor.{name}",
+            X,
+            P("dim", "axis"),
+            P("index", "tensor"),
+            P("src", "any", *absent),
+            *more,
+            by=name,
+        )
+        for name, absent, more in (("scatter", (None,), (KEYWORDS, P("value", "scalar", None))), ("scatter_add", (), ()))
+    ),
+    call("torch.index_select Tensor.index_select", X, P("dim", "int"), P("index", "tensor"), by="index_select"),
+    call(
+        "torch.bucketize",
+        X,
+        P("boundaries", "tensor"),
+        KEYWORDS,
+        P("out_int32", "flag", False),
+        P("right", "flag", False),
+        OUT,
+        by="bucketize",
+    ),
+    call(
+        "torch.searchsorted",
+        P("boundaries", "tensor"),
+        X,
+        KEYWORDS,
+        P("out_int32", "flag", False),
+        P("right", "flag", False),
+        P("side", "fixed", None),
+        OUT,
+        by="bucketize",
+    ),
     call("torch.bmm Tensor.bmm", X, P("mat2", "tensor"), KEYWORDS, OUT, by="bmm"),
     call("torch.einsum", P("equation", "text"), rest("operands", "tensors"), by="einsum"),
     call(

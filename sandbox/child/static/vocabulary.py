@@ -23,7 +23,7 @@ _BUILTINS = frozenset(dir(builtins)) | {"exit", "quit", "help", "copyright", "cr
 _TOP_LEVEL = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.Assign, ast.AnnAssign, ast.Pass)
 _ATTRIBUTES = (
     calls.METHODS
-    | calls.IN_PLACE
+    | calls.IN_PLACE.keys()
     | limits.TENSOR_PROPERTIES
     | limits.PAIR_ATTRIBUTES
     | limits.CONTAINER_METHODS

@@ -147,7 +147,7 @@ def _tensor_attribute(r: Recorder, x: SymTensor, name: str) -> Any:
         case "T" | "mT":
             return matrix_transpose(r, {"input": x})
     if name in calls.IN_PLACE:
-        return InPlace(Function(calls.BY_PATH[f"Tensor.{name[:-1]}"], x), x)
+        return InPlace(Function(calls.BY_PATH[calls.IN_PLACE[name]], x), x)
     call = calls.BY_PATH.get(f"Tensor.{name}")
     if call is None:
         raise Refusal("SBX229")

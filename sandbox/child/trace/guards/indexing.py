@@ -6,6 +6,8 @@ from types import EllipsisType
 from typing import Any
 
 from sandbox.child.protocol import Refusal
+from sandbox.child.trace.lowering.registry import cast
+from sandbox.child.trace.lowering.scattered import places, written
 from sandbox.child.trace.lowering.shaping import parts_between
 from sandbox.child.trace.symbols import Recorder, SymNumber, SymTensor, is_number
 from sandbox.graph.types import Dim
@@ -50,6 +52,11 @@ def put(r: Recorder, x: SymTensor, key: Any, value: Any) -> SymTensor:
         if not is_number(value) and not (isinstance(value, SymTensor) and not value.dims):
             raise Refusal("SBX134")
         return r.add("where", (key, value, x))  # type: ignore[no-any-return]
+    match key:
+        case (SymTensor() as rows, SymTensor() as i) if _is_row_of(r, x, rows, i):
+            if isinstance(value, SymTensor) and value.dims == i.dims:
+                value = r.add("unsqueeze", (value,), {"dim": 1})
+            return written(r, x, places(r, x, i), value)
     columns = x.dims[1].constant if len(x.dims) == 2 else None
     match key:
         case (slice(start=None, stop=None, step=None) | EllipsisType(), int() as place) if (
@@ -116,12 +123,17 @@ def _by_tensor(r: Recorder, x: SymTensor, keys: tuple[Any, ...]) -> SymTensor:
     match keys:
         case (SymTensor() as i,) if len(x.dims) == 1 and len(i.dims) == 1 and i.type.dtype == "int":
             return r.add("gather", (x, i), {"dim": 0})  # type: ignore[no-any-return]
-        case (SymTensor() as rows, SymTensor() as i) if (
-            len(x.dims) == 2 and _is_arange(r, rows) and rows.dims == x.dims[:1] == i.dims and i.type.dtype == "int"
-        ):
+        case (SymTensor() as i,) if r.nodes[x.index].op == "eye" and len(i.dims) == 1 and i.type.dtype == "int":
+            return cast(r, r.add("one_hot", (i,), {"symbol": r.nodes[x.index].attrs["symbol"]}), x.type.dtype)
+        case (SymTensor() as rows, SymTensor() as i) if _is_row_of(r, x, rows, i):
             column = r.add("unsqueeze", (i,), {"dim": 1})
             return r.add("squeeze", (r.add("gather", (x, column), {"dim": 1}),), {"dim": 1})  # type: ignore[no-any-return]
     raise Refusal("SBX226")
+
+
+def _is_row_of(r: Recorder, x: SymTensor, rows: SymTensor, i: SymTensor) -> bool:
+    """Whether x[rows, i] is one place in each row of a matrix."""
+    return len(x.dims) == 2 and _is_arange(r, rows) and rows.dims == x.dims[:1] == i.dims and i.type.dtype == "int"
 
 
 def _is_arange(r: Recorder, x: SymTensor) -> bool:
