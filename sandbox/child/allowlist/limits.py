@@ -87,10 +87,13 @@ MODULES: Final = frozenset(
         "numpy",
         "dataclasses",
         "functools",
+        "logging",
+        "warnings",
     }
 )
 """Modules that an import may name. An import binds the name to a facade; no module is loaded. numpy has constants
-and functions of numbers only, functools has partial and reduce, and dataclasses the decorator."""
+and functions of numbers only, functools has partial and reduce, and dataclasses the decorator. What logging and warnings report is
+dropped."""
 
 FORMS: Final = frozenset({"torch.nn.Module", "torch.no_grad", "torch.enable_grad", "dataclasses.dataclass"})
 """Further names that an import may have, because `static.unwrapping` and `static.classes` rewrite their usual
@@ -104,12 +107,12 @@ UNUSED_MODULES: Final = frozenset(
 )
 """Modules of Python without effect whose imports are dropped if the source never uses the name that they bind."""
 
-REFUSED_NAMES: Final[Mapping[str, str]] = MappingProxyType({"print": "SBX128", "printed": "SBX128"})
+REFUSED_NAMES: Final[Mapping[str, str]] = MappingProxyType({"printed": "SBX128"})
 """Names with a rule of their own; other builtins fall under SBX127."""
 
 # --- attributes -------------------------------------------------------------------------------------------------------
 
-TENSOR_PROPERTIES: Final = frozenset({"shape", "dtype", "device", "ndim", "T", "mT"})
+TENSOR_PROPERTIES: Final = frozenset({"shape", "dtype", "device", "ndim", "T", "mT", "data"})
 PAIR_ATTRIBUTES: Final = frozenset({"values", "indices"})
 CONTAINER_METHODS: Final = frozenset({"append", "extend", "items", "keys", "values", "get", "update", "pop"})
 FINFO_ATTRIBUTES: Final[Mapping[str, float]] = MappingProxyType(

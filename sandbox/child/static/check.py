@@ -19,6 +19,7 @@ from sandbox.child.static.classes import ClassSource, read_attributes, take_apar
 from sandbox.child.static.description import without_description
 from sandbox.child.static.entry import Entry, find_entry
 from sandbox.child.static.imports import Imports, resolve, without_aliases
+from sandbox.child.static.reporting import without_categories
 from sandbox.child.static.restricted import compile_checked
 from sandbox.child.static.signatures import lambdas_to_functions, without_slashes
 from sandbox.child.static.source_text import check_letters, check_text, split_lines
@@ -56,6 +57,7 @@ def check(source: str, contract: Contract, arguments: Sequence[str] = ()) -> Che
         if is_wrapped(nodes):
             classes, refused_classes = _unwrap(tree, imports, notes)
         nodes = _nodes(tree)
+        without_categories(nodes, imports.names)
     except Refusal as refusal:
         return [refusal.violation]
     vocabulary = Vocabulary(contract, imports)

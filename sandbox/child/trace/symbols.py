@@ -111,6 +111,23 @@ class FInfo:
     """torch.finfo of the dtype that the loss is computed in."""
 
 
+class Reported:
+    """A Python number or text that is known in training only, such as `x.mean().item()`: it can be printed, kept and returned.
+
+    A loss may not depend on it: it is refused as an operand of a tensor, in a condition, and as a key.
+    """
+
+    __slots__ = ()
+
+    def __bool__(self) -> NoReturn:
+        raise Refusal("SBX133")
+
+
+@dataclass(frozen=True, slots=True)
+class Logger:
+    """The value of logging.getLogger(): its methods report, and have no other effect."""
+
+
 DEVICE = Device()
 VIEWS = (KeysView, ValuesView, ItemsView)
 """Results of the methods keys, values and items of a dict, which may be iterated."""

@@ -1,4 +1,4 @@
-"""SBX250 to SBX263: notes on how a source was unwrapped: what was removed or rewritten before tracing. They refuse nothing."""
+"""SBX250 to SBX264: notes on how a source was unwrapped: what was removed or rewritten before tracing. They refuse nothing."""
 
 from __future__ import annotations
 
@@ -146,6 +146,15 @@ UNWRAPPING_RULES: tuple[Rule, ...] = (
         "`with torch.autocast(..., enabled=False):` computes in float32, as the trainer does.",
         "Nothing needs to change.",
         "@torch.compile\n" + GOOD,
+        "{text} has no effect on the loss, and was removed",
+    ),
+    _unwrapping(
+        "SBX264",
+        "report removed",
+        "A loss has no output besides its result: what it prints, logs or warns of was dropped. The numbers in a report, such as "
+        "`rho.mean().item()`, may also be kept and returned beside the loss.",
+        "Nothing needs to change.",
+        example(f'print(f"margin {{rho.mean().item():.3f}}")\n{DPO}'),
         "{text} has no effect on the loss, and was removed",
     ),
 )

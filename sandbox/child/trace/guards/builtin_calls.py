@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from sandbox.child.allowlist import limits
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.facade import TensorClass
-from sandbox.child.trace.symbols import VIEWS, Pair, Recorder, Sizes, SymNumber, SymTensor, checked_number, is_number
+from sandbox.child.trace.symbols import VIEWS, Pair, Recorder, Reported, Sizes, SymNumber, SymTensor, checked_number, is_number
 
 
 class GuardMethods(Protocol):
@@ -106,6 +106,8 @@ def _float(g: GuardMethods, value: Any = 0.0, /) -> Any:
         raise Refusal("SBX232" if text == "nan" else "SBX205")
     if isinstance(value, SymNumber):
         return value if value.type.dtype == "float" else g.recorder.add("mul", (value, 1.0))
+    if isinstance(value, Reported) or (isinstance(value, SymTensor) and not value.dims):
+        return Reported()
     if isinstance(value, SymTensor):
         raise Refusal("SBX133")
     if not is_number(value):
@@ -128,6 +130,8 @@ def _bool(g: GuardMethods, value: Any = False, /) -> bool:
 
 
 def _round(g: GuardMethods, /, number: Any, ndigits: Any = None) -> Any:
+    if isinstance(number, Reported):
+        return number
     if isinstance(number, SymTensor | SymNumber):
         raise Refusal("SBX207")
     if not is_number(number) or not (ndigits is None or (type(ndigits) is int and abs(ndigits) <= 20)):
@@ -201,6 +205,8 @@ def _pow(g: GuardMethods, /, base: Any, exp: Any) -> Any:
 
 
 def _isinstance(g: GuardMethods, value: Any, kinds: Any, /) -> bool:
+    if isinstance(value, Reported):
+        raise Refusal("SBX133")
     wanted = kinds if isinstance(kinds, tuple) else (kinds,)
     return any(_is_a(value, kind) for kind in wanted)
 

@@ -9,7 +9,7 @@ from sandbox.child.allowlist import limits
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.guards.indexing import put
 from sandbox.child.trace.guards.instances import ContainerMethod
-from sandbox.child.trace.symbols import DType, Recorder, SymTensor
+from sandbox.child.trace.symbols import DType, Recorder, Reported, SymTensor
 
 PLAIN = (bool, int, float, str, type(None), DType)
 """Types of the values that may be keys, and that are compared with == and in."""
@@ -36,7 +36,12 @@ class Containers:
 
     def namespace(self) -> Mapping[str, Callable[..., Any]]:
         """The guards by the names under which byte code calls them."""
-        return {"_setitem_": self.set_item, "_mapping_": self.mapping, "_text_": self.text}
+        return {
+            "_setitem_": self.set_item,
+            "_mapping_": self.mapping,
+            "_text_": self.text,
+            "_formatted_": self.formatted,
+        }
 
     def method(self, value: Any, name: str) -> ContainerMethod | None:
         """value.name, for a list or dict that has this method; None for any other value."""
@@ -104,15 +109,19 @@ class Containers:
             raise Refusal("SBX235")
         x.index = result.index
 
-    def text(self, *parts: Any) -> str:
-        """The text of an f-string, of texts and whole numbers only. Raises Refusal."""
+    def text(self, *parts: Any) -> str | Reported:
+        """The text of an f-string of texts and numbers; of other values, a text that can only be reported. Raises Refusal."""
         self._step(len(parts))
-        if not all(type(part) in (str, int) for part in parts):
-            raise Refusal("SBX122")
+        if not all(type(part) in (str, int, float, bool, type(None)) for part in parts):
+            return Reported()
         made = "".join(map(str, parts))
         if len(made) > limits.MAX_STRING:
             raise Refusal("SBX204")
         return made
+
+    def formatted(self, value: Any, *specification: Any) -> Reported:
+        """A part of an f-string with a format, such as {x:.3f}: the text can only be reported."""
+        return Reported()
 
     def mapping(self, value: Any) -> dict[str, Any]:
         """The dict whose items `**value` passes on. Raises Refusal."""
@@ -132,6 +141,8 @@ _DICT: Mapping[str, Callable[..., Any]] = {
 
 def key_of(value: Any) -> Any:
     """The value, if it may be a key of a dict. Tuples may not: hashing nested ones with repeated parts takes exponential time."""
+    if isinstance(value, Reported):
+        raise Refusal("SBX122")
     if not isinstance(value, PLAIN):
         raise Refusal("SBX226")
     return value

@@ -41,6 +41,7 @@ from sandbox.child.trace.symbols import (
     Device,
     Pair,
     Recorder,
+    Reported,
     Sizes,
     Symbol,
     SymNumber,
@@ -104,6 +105,7 @@ class Guards:
             "_getitem_": self.get_item,
             "_key_": key_of,
             "_import_": named,
+            "_print_": named("builtins.print"),
             "_getiter_": self.iterate,
             "_iter_unpack_sequence_": self.iterate_unpacked,
             "_unpack_sequence_": self.unpack,
@@ -131,6 +133,10 @@ class Guards:
     def binary(self, name: str, a: Any, b: Any) -> Any:
         self.step()
         op, function = _BINARY[name]
+        if isinstance(a, Reported) or isinstance(b, Reported):
+            return _reported(a, b)
+        if name == "Mod" and isinstance(a, str):
+            return Reported()  # formatted text
         if isinstance(a, SymTensor) or isinstance(b, SymTensor):
             return self._tensor_binary(op, a, b)
         if isinstance(a, SymNumber) or isinstance(b, SymNumber):
@@ -163,6 +169,8 @@ class Guards:
 
     def unary(self, name: str, a: Any) -> Any:
         self.step()
+        if isinstance(a, Reported):
+            return a
         if isinstance(a, Symbol):
             if name == "UAdd":
                 return a
@@ -193,6 +201,8 @@ class Guards:
                 raise Refusal("SBX205")
             a, b = (bool(v) if isinstance(v, Condition) and isinstance(w, bool) else v for v, w in ((a, b), (b, a)))
             return (a is b) == (name == "Is")
+        if isinstance(a, Reported) or isinstance(b, Reported):
+            raise Refusal("SBX133")
         if name in ("In", "NotIn"):
             if not isinstance(b, (list, tuple, dict, range, *VIEWS)) or not all(isinstance(v, PLAIN) for v in (a, *b)):
                 raise Refusal("SBX205")
@@ -362,3 +372,10 @@ class Guards:
         for index, child in spec["childs"]:
             items[index] = self.unpack(items[index], child, None)
         return items
+
+
+def _reported(a: Any, b: Any) -> Reported:
+    """Arithmetic of a number that is known in training only, with another number or text. Raises Refusal for a tensor."""
+    if any(isinstance(v, Symbol) or not isinstance(v, Reported | bool | int | float | str) for v in (a, b)):
+        raise Refusal("SBX133")
+    return Reported()

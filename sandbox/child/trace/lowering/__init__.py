@@ -14,6 +14,7 @@ from sandbox.child.trace.lowering import (
     numbers,
     rearranged,
     reductions,
+    reports,
     scattered,
     shaping,
     values,
@@ -23,7 +24,8 @@ from sandbox.child.trace.lowering.registry import LOWERINGS, Lowering
 
 __all__ = [
     "LOWERINGS", "Lowering", "arithmetic", "combined", "creation", "losses", "margin_losses", "numbers", "rearranged",
-    "record_plain", "reductions", "scattered", "shaping", "values",
+    "record_plain", "reductions", "reports", "scattered", "shaping",
+    "values",
 ]  # fmt: skip
 
 check_calls()
