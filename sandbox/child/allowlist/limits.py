@@ -89,13 +89,29 @@ MODULES: Final = frozenset(
         "functools",
         "logging",
         "warnings",
+        "collections",
+        "enum",
+        "types",
     }
 )
 """Modules that an import may name. An import binds the name to a facade; no module is loaded. numpy has constants
 and functions of numbers only, functools has partial and reduce, and dataclasses the decorator. What logging and warnings report is
 dropped."""
 
-FORMS: Final = frozenset({"torch.nn.Module", "torch.no_grad", "torch.enable_grad", "dataclasses.dataclass"})
+FORMS: Final = frozenset(
+    {
+        "torch.nn.Module",
+        "torch.no_grad",
+        "torch.enable_grad",
+        "dataclasses.dataclass",
+        "dataclasses.field",
+        "collections.namedtuple",
+        "enum.Enum",
+        "enum.IntEnum",
+        "enum.StrEnum",
+        "enum.auto",
+    }
+)
 """Further names that an import may have, because `static.unwrapping` and `static.classes` rewrite their usual
 forms. Any other use is refused."""
 

@@ -15,6 +15,7 @@ from types import CodeType
 
 from sandbox.child.allowlist import limits
 from sandbox.child.protocol import Refusal, SourceSpan, Violation
+from sandbox.child.static.class_forms import as_class
 from sandbox.child.static.classes import ClassSource, read_attributes, take_apart
 from sandbox.child.static.description import without_description
 from sandbox.child.static.entry import Entry, find_entry
@@ -56,6 +57,8 @@ def check(source: str, contract: Contract, arguments: Sequence[str] = ()) -> Che
         imports = without_aliases(tree, resolve(nodes))
         if is_wrapped(nodes):
             classes, refused_classes = _unwrap(tree, imports, notes)
+        else:
+            read_attributes(tree, imports.names, ())
         nodes = _nodes(tree)
         without_categories(nodes, imports.names)
     except Refusal as refusal:
@@ -82,6 +85,7 @@ def _unwrap(tree: ast.Module, imports: Imports, notes: list[Violation]) -> tuple
     body: list[ast.stmt] = []
     once = _bound_once(tree)
     for statement in tree.body:
+        statement = as_class(statement, imports.names) or statement
         if isinstance(statement, ast.ClassDef):
             taken = take_apart(statement, imports, notes, {c.name: c for c in classes if c.name in once})
             if isinstance(taken, Violation):

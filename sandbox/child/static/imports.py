@@ -137,7 +137,7 @@ def is_exposed(path: str) -> bool:
         or path in calls.DTYPES
         or path in calls.TYPES
         or path in LAYERS
-        or path in (calls.PARTIAL, calls.REDUCE)
+        or path in (calls.PARTIAL, calls.REDUCE, calls.NAMESPACE)
     )
 
 

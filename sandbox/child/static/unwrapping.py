@@ -57,7 +57,8 @@ def is_wrapped(nodes: Iterable[ast.AST]) -> bool:
     """Whether there is anything to rewrite."""
     return any(
         isinstance(n, _WRAPPERS)
-        or (isinstance(n, ast.Attribute) and n.attr == "accelerator")
+        or (isinstance(n, ast.Attribute) and n.attr in ("accelerator", "namedtuple"))
+        or (isinstance(n, ast.alias) and n.name == "namedtuple")
         or (isinstance(n, ast.FunctionDef) and bool(n.decorator_list))
         for n in nodes
     )

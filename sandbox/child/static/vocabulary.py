@@ -109,7 +109,7 @@ class Vocabulary:
                 self._store(argument.arg, argument)
             self._annotation(argument.annotation)
         for default in [*a.defaults, *(d for d in a.kw_defaults if d is not None)]:
-            if not is_default(default):
+            if not isinstance(default, Guard) and not is_default(default) and not _makes_own(default):
                 self._refuse("SBX136", default)
             self._visit(default)
 
@@ -266,6 +266,14 @@ class Vocabulary:
         if node.is_async:
             self._refuse("SBX119", node.target)
         self._children(node)
+
+
+def _makes_own(default: ast.expr) -> bool:
+    """Whether a default is `Config(margin=0.1)`: made once, of constants, and protected from changes like other constants."""
+    match default:
+        case ast.Call(ast.Name(), arguments, keywords):
+            return all(map(is_default, [*arguments, *(k.value for k in keywords)]))
+    return False
 
 
 def _refused_attribute(parts: list[str], otherwise: str) -> str:

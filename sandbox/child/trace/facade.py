@@ -67,6 +67,11 @@ class PartialClass:
 
 
 @dataclass(frozen=True, slots=True)
+class NamespaceClass:
+    """types.SimpleNamespace, to be called."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reduce:
     """functools.reduce, to be called."""
 
@@ -113,6 +118,8 @@ def named(path: str) -> Any:
         return LayerClass(LAYERS[path])
     if path == calls.PARTIAL:
         return PartialClass()
+    if path == calls.NAMESPACE:
+        return NamespaceClass()
     if path == calls.REDUCE:
         return Reduce()
     if path in limits.MODULES or path in limits.FORMS:
@@ -333,6 +340,7 @@ __all__ = [
     "Function",
     "InPlace",
     "Namespace",
+    "NamespaceClass",
     "Partial",
     "PartialClass",
     "Reduce",

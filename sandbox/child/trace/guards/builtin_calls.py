@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from sandbox.child.allowlist import limits
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.facade import TensorClass
+from sandbox.child.trace.guards.instances import Member, items_of
 from sandbox.child.trace.symbols import VIEWS, Pair, Recorder, Reported, Sizes, SymNumber, SymTensor, checked_number, is_number
 
 
@@ -58,6 +59,8 @@ def _len(g: GuardMethods, value: Any, /) -> Any:
         return g.recorder.size(value.dims[0])
     if isinstance(value, Sizes):
         return len(value.items)
+    if (items := items_of(value)) is not None:
+        return len(items)
     if isinstance(value, (list, tuple, dict, range, *VIEWS)):
         return len(value)
     raise Refusal("SBX206")
@@ -219,7 +222,9 @@ def _is_a(value: Any, kind: Any) -> bool:
     match kind.name:
         case "float" | "int" if isinstance(value, SymNumber):
             return value.type.dtype == kind.name
-        case "tuple" if isinstance(value, Sizes | Pair):
+        case "str" | "int" if isinstance(value, Member):
+            return value.kind == kind.name
+        case "tuple" if isinstance(value, Sizes | Pair) or items_of(value) is not None:
             return True
         case "float" | "int" | "bool" | "list" | "tuple" | "dict":
             return isinstance(value, _CLASSES[kind.name])

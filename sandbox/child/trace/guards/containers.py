@@ -8,10 +8,10 @@ from typing import Any
 from sandbox.child.allowlist import limits
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.guards.indexing import put
-from sandbox.child.trace.guards.instances import ContainerMethod
+from sandbox.child.trace.guards.instances import ContainerMethod, Member
 from sandbox.child.trace.symbols import DType, Recorder, Reported, SymTensor
 
-PLAIN = (bool, int, float, str, type(None), DType)
+PLAIN = (bool, int, float, str, type(None), DType, Member)
 """Types of the values that may be keys, and that are compared with == and in."""
 
 
@@ -143,6 +143,8 @@ def key_of(value: Any) -> Any:
     """The value, if it may be a key of a dict. Tuples may not: hashing nested ones with repeated parts takes exponential time."""
     if isinstance(value, Reported):
         raise Refusal("SBX122")
+    if isinstance(value, Member):
+        value = value.plain
     if not isinstance(value, PLAIN):
         raise Refusal("SBX226")
     return value

@@ -18,6 +18,7 @@ from sandbox.child.protocol import Refusal
 from sandbox.child.trace.facade import (
     Function,
     InPlace,
+    NamespaceClass,
     Partial,
     PartialClass,
     Reduce,
@@ -32,7 +33,18 @@ from sandbox.child.trace.guards.branches import BranchPaths, Condition, compared
 from sandbox.child.trace.guards.builtin_calls import BUILTIN_CALLS, Builtin
 from sandbox.child.trace.guards.containers import PLAIN, Containers, key_of
 from sandbox.child.trace.guards.indexing import take
-from sandbox.child.trace.guards.instances import ContainerMethod, Instance, LossClass, Method, instance_of, member
+from sandbox.child.trace.guards.instances import (
+    ContainerMethod,
+    EnumClass,
+    Instance,
+    LossClass,
+    Member,
+    Method,
+    instance_of,
+    items_of,
+    member,
+    part_of,
+)
 from sandbox.child.trace.guards.persistent_values import lasting
 from sandbox.child.trace.guards.statements import Statements
 from sandbox.child.trace.lowering.shaping import parts_of
@@ -92,6 +104,8 @@ class Guards:
         self._kept: dict[int, Any] = {}
         self._containers = Containers(recorder, self.step, self.iterate, self._check_own)
 
+        self._statements = Statements(recorder, self.step)
+
     def namespace(self) -> dict[str, Any]:
         """The guards by the names under which byte code calls them."""
         return {
@@ -110,7 +124,7 @@ class Guards:
             "_iter_unpack_sequence_": self.iterate_unpacked,
             "_unpack_sequence_": self.unpack,
             **self._containers.namespace(),
-            **Statements(self.recorder, self.step).namespace(),
+            **self._statements.namespace(),
         }
 
     def keep(self, values: Iterable[Any]) -> None:
@@ -133,6 +147,8 @@ class Guards:
     def binary(self, name: str, a: Any, b: Any) -> Any:
         self.step()
         op, function = _BINARY[name]
+        if isinstance(a, Member) or isinstance(b, Member):
+            a, b = _plain(a), _plain(b)
         if isinstance(a, Reported) or isinstance(b, Reported):
             return _reported(a, b)
         if name == "Mod" and isinstance(a, str):
@@ -197,13 +213,18 @@ class Guards:
 
     def _compare(self, name: str, a: Any, b: Any) -> Any:
         if name in ("Is", "IsNot"):
-            if not any(v is None or isinstance(v, bool) for v in (a, b)):
+            if not any(v is None or isinstance(v, bool) for v in (a, b)) and not (
+                isinstance(a, Member) and isinstance(b, Member)
+            ):
                 raise Refusal("SBX205")
             a, b = (bool(v) if isinstance(v, Condition) and isinstance(w, bool) else v for v, w in ((a, b), (b, a)))
             return (a is b) == (name == "Is")
         if isinstance(a, Reported) or isinstance(b, Reported):
             raise Refusal("SBX133")
+        a, b = _plain(a), _plain(b)
         if name in ("In", "NotIn"):
+            b = [_plain(v) for v in items_of(b) or ()] if isinstance(b, EnumClass) else b
+            b = [_plain(v) for v in b] if isinstance(b, list | tuple) else b
             if not isinstance(b, (list, tuple, dict, range, *VIEWS)) or not all(isinstance(v, PLAIN) for v in (a, *b)):
                 raise Refusal("SBX205")
             self.step(len(b))
@@ -257,6 +278,12 @@ class Guards:
             return self._guarded(apply, self.recorder, function, args, kwargs)
         if isinstance(function, LossClass):
             return instance_of(function, args, kwargs, self.call)
+        if isinstance(function, EnumClass):
+            return self._guarded(function.of, *args, **kwargs)
+        if isinstance(function, NamespaceClass):
+            if args:
+                raise Refusal("SBX206")
+            return self._statements.make_namespace(kwargs)
         if isinstance(function, Instance):
             return self.call(function.entry, function, *args, **kwargs)
         if isinstance(function, Partial):
@@ -306,6 +333,8 @@ class Guards:
 
     def get_attribute(self, value: Any, name: str) -> Any:
         self.step()
+        if isinstance(value, Member | EnumClass):
+            return part_of(value, name)
         if isinstance(value, Instance | LossClass):
             return member(value, name, self.call)
         method = self._containers.method(value, name)
@@ -321,7 +350,13 @@ class Guards:
             value = (value.values, value.indices)
         if isinstance(value, Sizes):
             value = value.items
-        if isinstance(value, dict) and isinstance(key, str | int | float | None):
+        if isinstance(value, EnumClass) and isinstance(key, str):
+            return part_of(value, key)
+        if isinstance(value, Instance) and (items := items_of(value)) is not None:
+            value = items
+        if isinstance(key, Member):
+            key = key.plain
+        if isinstance(value, dict) and isinstance(key, str | int | float | Member | None):
             if key in value:
                 return value[key]
         elif isinstance(value, list | tuple | range):
@@ -344,6 +379,8 @@ class Guards:
             value = (value.values, value.indices)
         if isinstance(value, Sizes):
             value = value.items
+        if isinstance(value, Instance | EnumClass):
+            value = items_of(value)
         if not isinstance(value, (list, tuple, range, dict, GeneratorType, *VIEWS)):
             raise Refusal("SBX205")
         if isinstance(value, GeneratorType):
@@ -372,6 +409,11 @@ class Guards:
         for index, child in spec["childs"]:
             items[index] = self.unpack(items[index], child, None)
         return items
+
+
+def _plain(value: Any) -> Any:
+    """The value of an enum's member that behaves as a str or int; any other value itself."""
+    return value.plain if isinstance(value, Member) else value
 
 
 def _reported(a: Any, b: Any) -> Reported:

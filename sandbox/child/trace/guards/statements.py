@@ -8,8 +8,11 @@ from typing import Any
 
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.guards.branches import Condition
-from sandbox.child.trace.guards.instances import Instance, LossClass, class_of
+from sandbox.child.trace.guards.instances import EnumClass, Instance, LossClass, class_of, enum_of
 from sandbox.child.trace.symbols import VIEWS, Recorder, SymTensor
+
+_MISSING = object()
+"""An argument that was not given. No source can name it."""
 
 
 class Statements:
@@ -28,6 +31,8 @@ class Statements:
             "_grad_": self.enter_grad_mode,
             "_back_": self.leave_grad_mode,
             "_class_": self.make_class,
+            "_enum_": self.make_enum,
+            "_missing_": self.missing,
             "_set_": self.set_own,
         }
 
@@ -57,6 +62,21 @@ class Statements:
         """A class from `parts`: names with a sign, each followed by its function or constant."""
         self._step(len(parts))
         return class_of(parts, self._lasting)
+
+    def missing(self, *given: Any) -> Any:
+        """The default of a field with a `default_factory`; or whether a value is this default."""
+        return given[0] is _MISSING if given else _MISSING
+
+    def make_enum(self, kind: str, *parts: Any) -> EnumClass:
+        """An enum from `parts`: names, each followed by its value."""
+        self._step(len(parts))
+        return enum_of(kind, parts)
+
+    def make_namespace(self, values: Mapping[str, Any]) -> Instance:
+        """SimpleNamespace(name=value): an object whose values are constant."""
+        self._step(len(values))
+        kept = {name: self._lasting(value) for name, value in values.items()}
+        return Instance(LossClass({}, {}, {}), kept, finished=True)
 
     def set_own(self, me: Any, name: str, value: Any) -> None:
         """self.name = value, while `__init__` runs."""
