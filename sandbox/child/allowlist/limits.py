@@ -35,7 +35,7 @@ MAX_CALL_DEPTH: Final = 24
 SYNTAX: Final[frozenset[type[ast.AST]]] = frozenset(
     {
         ast.Module, ast.FunctionDef, ast.arguments, ast.arg, ast.Return, ast.Assign, ast.AnnAssign, ast.AugAssign,
-        ast.For, ast.If, ast.Expr, ast.Pass, ast.Break, ast.Continue, ast.Assert, ast.Import, ast.ImportFrom, ast.alias,
+        ast.For, ast.While, ast.If, ast.Delete, ast.Del, ast.Expr, ast.Pass, ast.Break, ast.Continue, ast.Assert, ast.Import, ast.ImportFrom, ast.alias,
         ast.Lambda, ast.IfExp, ast.BoolOp, ast.And, ast.Or, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Call, ast.keyword,
         ast.Attribute, ast.Subscript, ast.Slice, ast.Name, ast.Load, ast.Store, ast.Constant, ast.Tuple, ast.List,
         ast.Dict, ast.Set, ast.Starred, ast.NamedExpr, ast.JoinedStr,
@@ -49,14 +49,12 @@ SYNTAX: Final[frozenset[type[ast.AST]]] = frozenset(
 
 REFUSED_SYNTAX: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "While": "SBX114",
         "Try": "SBX115", "TryStar": "SBX115", "Raise": "SBX115",
         "With": "SBX116", "AsyncWith": "SBX116",
         "ClassDef": "SBX117",
         "Global": "SBX118", "Nonlocal": "SBX118",
         "Yield": "SBX119", "YieldFrom": "SBX119", "Await": "SBX119", "AsyncFunctionDef": "SBX119", "AsyncFor": "SBX119",
         "FormattedValue": "SBX122", "TemplateStr": "SBX122", "Interpolation": "SBX122",
-        "Delete": "SBX138",
     }
 )  # fmt: skip
 """Refused constructs that have a rule of their own; all others fall under SBX113."""

@@ -14,7 +14,7 @@ from sandbox.child.protocol import SourceSpan, Violation
 from sandbox.child.static.class_forms import KINDS
 from sandbox.child.static.imports import TYPE_PARTS, Imports, full_name, is_exposed
 from sandbox.child.static.syntax import first_line, head_span, is_default, is_docstring, is_guarded_name
-from sandbox.child.static.unwrapping import MARKERS, Guard
+from sandbox.child.static.unwrapping import MARKERS, Guard, GradBlock
 from sandbox.contracts.contract import Contract
 from sandbox.graph.operations.parts.attributes import MAX_INTEGER
 
@@ -53,7 +53,7 @@ class Vocabulary:
         for statement in tree.body:
             if is_docstring(statement):
                 continue
-            if isinstance(statement, _TOP_LEVEL) or type(statement) not in _KNOWN:
+            if isinstance(statement, _TOP_LEVEL) or type(statement) not in _KNOWN or _is_plain(statement):
                 self._visit(statement)
             else:
                 self._refuse("SBX112", statement)
@@ -129,6 +129,24 @@ class Vocabulary:
                     self._visit(part)
             case _:
                 self._children(node)
+
+    def _changed(self, node: ast.AugAssign) -> None:
+        """`x[key] += value` is the call of a guard; other targets are names."""
+        if not isinstance(node.target, ast.Subscript):
+            self._children(node)
+            return
+        for part in (node.target.value, node.target.slice, node.value):
+            self._visit(part)
+        if type(node.op) not in _KNOWN:
+            self._refuse("SBX113", node)
+
+    def _delete(self, node: ast.Delete) -> None:
+        """Names may be deleted: a later use of one is an error in Python, and here."""
+        for target in node.targets:
+            if isinstance(target, ast.Name):
+                self._visit(target)
+            else:
+                self._refuse("SBX138", node)
 
     def _annotated(self, node: ast.AnnAssign) -> None:
         self._annotation(node.annotation)
@@ -244,8 +262,10 @@ class Vocabulary:
             self._visit(node.value)
 
     def _set(self, node: ast.Set) -> None:
-        """Refused: the order of a set's items differs between runs. `x in {1, 2}` is allowed."""
-        self._refuse("SBX113", node)
+        """A set of constants, for `in`: the order of a set's items differs between runs."""
+        if not all(isinstance(item, ast.Constant) for item in node.elts):
+            self._refuse("SBX113", node)
+        self._children(node)
 
     def _compare(self, node: ast.Compare) -> None:
         """A walrus in a later operand is refused: `restricted` makes a lambda of it, in which the name would be another one."""
@@ -266,6 +286,16 @@ class Vocabulary:
         if node.is_async:
             self._refuse("SBX119", node.target)
         self._children(node)
+
+
+def _is_plain(statement: ast.stmt) -> bool:
+    """Whether a branch, a loop or a change outside of a function computes constants only: it defines and imports nothing."""
+    if not isinstance(statement, ast.If | ast.For | ast.AugAssign | ast.Assert):
+        return False
+    defines = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Lambda, GradBlock)
+    return not any(
+        isinstance(n, defines) or (isinstance(n, ast.Name) and n.id == "__name__") for n in ast.walk(statement)
+    )
 
 
 def _makes_own(default: ast.expr) -> bool:
@@ -307,6 +337,8 @@ _SPECIAL: Mapping[type[ast.AST], Callable[[Vocabulary, Any], None]] = {
     ast.Call: Vocabulary._call,
     ast.Assign: Vocabulary._assign,
     ast.AnnAssign: Vocabulary._annotated,
+    ast.AugAssign: Vocabulary._changed,
+    ast.Delete: Vocabulary._delete,
     ast.Import: Vocabulary._import,
     ast.ImportFrom: Vocabulary._import,
     ast.Expr: Vocabulary._expression_statement,

@@ -31,7 +31,7 @@ from sandbox.child.trace.facade import (
 from sandbox.child.trace.guards.arithmetic import arithmetic, compare_sizes, joined
 from sandbox.child.trace.guards.branches import BranchPaths, Condition, compared
 from sandbox.child.trace.guards.builtin_calls import BUILTIN_CALLS, Builtin
-from sandbox.child.trace.guards.containers import PLAIN, Containers, key_of
+from sandbox.child.trace.guards.containers import PLAIN, Constants, Containers, key_of
 from sandbox.child.trace.guards.indexing import take
 from sandbox.child.trace.guards.instances import (
     ContainerMethod,
@@ -102,7 +102,7 @@ class Guards:
         self._steps = 0
         self._depth = 0
         self._kept: dict[int, Any] = {}
-        self._containers = Containers(recorder, self.step, self.iterate, self._check_own)
+        self._containers = Containers(recorder, self.step, self.iterate, self._check_own, self.get_item, self.binary)
 
         self._statements = Statements(recorder, self.step)
 
@@ -223,7 +223,7 @@ class Guards:
             raise Refusal("SBX133")
         a, b = _plain(a), _plain(b)
         if name in ("In", "NotIn"):
-            b = [_plain(v) for v in items_of(b) or ()] if isinstance(b, EnumClass) else b
+            b = b.items if isinstance(b, Constants) else items_of(b) if isinstance(b, EnumClass) else b
             b = [_plain(v) for v in b] if isinstance(b, list | tuple) else b
             if not isinstance(b, (list, tuple, dict, range, *VIEWS)) or not all(isinstance(v, PLAIN) for v in (a, *b)):
                 raise Refusal("SBX205")

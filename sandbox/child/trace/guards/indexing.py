@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import EllipsisType
 from typing import Any
 
@@ -72,6 +73,19 @@ def put(r: Recorder, x: SymTensor, key: Any, value: Any) -> SymTensor:
                 raise Refusal("SBX134")
             return r.add("stack", [*old[:place], value, *old[place + 1 :]], {"dim": 1})  # type: ignore[no-any-return]
     raise Refusal("SBX134")
+
+
+def changed(r: Recorder, x: SymTensor, key: Any, change: Callable[[Any], Any]) -> SymTensor:
+    """The tensor after x[key] += value and the like; `change` computes the new entries of old ones. Raises Refusal."""
+    if isinstance(key, SymTensor) and key.type.dtype == "bool" and key.dims == x.dims:
+        made = change(x)
+        if not isinstance(made, SymTensor) or made.type != x.type:
+            raise Refusal("SBX134")
+        return r.add("where", (key, made, x))  # type: ignore[no-any-return]
+    shared = x.shared
+    old = take(r, x, key)
+    x.shared = shared  # nothing keeps this view
+    return put(r, x, key, change(old))
 
 
 def _filled(r: Recorder, like: SymTensor, value: Any) -> SymTensor:

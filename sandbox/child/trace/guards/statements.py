@@ -9,7 +9,7 @@ from typing import Any
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.guards.branches import Condition
 from sandbox.child.trace.guards.instances import EnumClass, Instance, LossClass, class_of, enum_of
-from sandbox.child.trace.symbols import VIEWS, Recorder, SymTensor
+from sandbox.child.trace.symbols import VIEWS, Recorder, Reported, Symbol, SymTensor
 
 _MISSING = object()
 """An argument that was not given. No source can name it."""
@@ -31,6 +31,10 @@ class Statements:
             "_grad_": self.enter_grad_mode,
             "_back_": self.leave_grad_mode,
             "_class_": self.make_class,
+            "_while_": self.repeats,
+            "_assumed_": self.assumed,
+            "_try_": self.enter_try,
+            "_tried_": self.leave_try,
             "_enum_": self.make_enum,
             "_missing_": self.missing,
             "_set_": self.set_own,
@@ -44,9 +48,38 @@ class Statements:
         """assert value, or assert not value. A condition that is known only in training is dropped with a note."""
         self._step()
         if isinstance(value, SymTensor | Condition):
-            self._recorder.note("SBX258")
+            self._note_unchecked()
         elif bool(value) is not wanted:
             raise Refusal("SBX233")
+
+    def repeats(self, value: Any) -> Any:
+        """The condition of a while loop. Raises Refusal if it is not known while tracing."""
+        self._step()
+        if isinstance(value, Symbol | Condition | Reported):
+            raise Refusal("SBX114")
+        return value
+
+    def assumed(self, value: Any, outcome: bool) -> Any:
+        """A condition under which a loss raises: if it depends on tensors, it counts as not met, as an assertion counts as met."""
+        self._step()
+        if isinstance(value, SymTensor) and not value.dims:
+            self._note_unchecked()
+            return outcome
+        return value
+
+    def _note_unchecked(self) -> None:
+        if self._recorder.tries:  # an exception would be caught, and another value computed
+            raise Refusal("SBX115")
+        self._recorder.note("SBX258")
+
+    def enter_try(self) -> None:
+        """Enter the body of a `try`: what is computed there must be certain to raise nothing."""
+        self._step()
+        self._recorder.tries += 1
+
+    def leave_try(self) -> None:
+        """Leave the body of a `try`, also on an exception."""
+        self._recorder.tries -= 1
 
     def enter_grad_mode(self, keeps: bool) -> None:
         """Enter `with torch.no_grad():` or `with torch.enable_grad():`."""
@@ -94,6 +127,8 @@ class Statements:
             return value
         self._step(len(value))
         items = value.values() if isinstance(value, dict) else value
-        if any(isinstance(v, list | tuple | dict | SymTensor) for v in items):
-            raise Refusal("SBX134")
+        for item in items:
+            if isinstance(item, SymTensor):
+                raise Refusal("SBX134")
+            self._lasting(item)
         return value
