@@ -122,6 +122,7 @@ BY_PATH: Final[Mapping[str, Call]] = MappingProxyType(
 
 PARTIAL: Final = "functools.partial"
 REDUCE: Final = "functools.reduce"
+SEQUENTIAL: Final = "torch.nn.Sequential"
 NAMESPACE: Final = "types.SimpleNamespace"
 
 METHODS: Final = frozenset(c.path.removeprefix("Tensor.") for c in CALLS if c.path.startswith("Tensor."))

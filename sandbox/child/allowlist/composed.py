@@ -138,6 +138,7 @@ COMPOSED: Final[tuple[Spelling, ...]] = (
         )
         for name in ("addcmul", "addcdiv")
     ),
+    call("torch.special.entr", X, OUT, by="entr"),
     call("torch.special.ndtr", X, OUT, by="ndtr"),
     call(
         "torch.isclose Tensor.isclose",
@@ -210,7 +211,10 @@ COMPOSED: Final[tuple[Spelling, ...]] = (
             *more,
             by=name,
         )
-        for name, absent, more in (("scatter", (None,), (KEYWORDS, P("value", "scalar", None))), ("scatter_add", (), ()))
+        for name, absent, more in (
+            ("scatter", (None,), (KEYWORDS, P("value", "scalar", None))),
+            ("scatter_add", (), ()),
+        )
     ),
     call("torch.index_select Tensor.index_select", X, P("dim", "int"), P("index", "tensor"), by="index_select"),
     call(

@@ -108,6 +108,7 @@ FORMS: Final = frozenset(
         "enum.IntEnum",
         "enum.StrEnum",
         "enum.auto",
+        "functools.wraps",
     }
 )
 """Further names that an import may have, because `static.unwrapping` and `static.classes` rewrite their usual

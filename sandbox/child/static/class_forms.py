@@ -105,14 +105,23 @@ def _plain_field(part: ast.AnnAssign, imports: Imports) -> ast.expr | None:
     match part.value:
         case ast.Call(function, [], options) if full_name(function, imports.names) == "dataclasses.field":
             given = {o.arg: o.value for o in options}
-            if "init" in given or not given.keys() <= {"default", "default_factory", "metadata", "repr", "compare", "hash"}:
+            if "init" in given or not given.keys() <= {
+                "default",
+                "default_factory",
+                "metadata",
+                "repr",
+                "compare",
+                "hash",
+            }:
                 return None
             match given.get("default"), given.get("default_factory"):
                 case None, None if not given.keys() & {"default", "default_factory"}:
                     part.value = None
                 case ast.expr() as value, None:
                     part.value = value
-                case None, ast.Lambda(ast.arguments(args=[], posonlyargs=[], kwonlyargs=[], vararg=None, kwarg=None), made):
+                case None, ast.Lambda(
+                    ast.arguments(args=[], posonlyargs=[], kwonlyargs=[], vararg=None, kwarg=None), made
+                ):
                     part.value = guard("_missing_", [], part)
                     return made
                 case None, ast.Name("list" | "dict" as kind):

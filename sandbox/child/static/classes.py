@@ -44,9 +44,16 @@ class ClassSource:
 
 
 def take_apart(
-    node: ast.ClassDef, imports: Imports, notes: list[Violation], earlier: Mapping[str, ClassSource]
+    node: ast.ClassDef,
+    imports: Imports,
+    notes: list[Violation],
+    earlier: Mapping[str, ClassSource],
+    used: frozenset[str],
 ) -> tuple[ClassSource, list[ast.stmt]] | Violation:
-    """The class and the statements that replace it, or the violation for which it is refused. It may derive from `earlier` ones."""
+    """The class and the statements that replace it, or the violation for which it is refused. It may derive from `earlier` ones.
+
+    `used` are the names of attributes that the source reads.
+    """
     enum = members_of(node, imports.names)
     if enum is not None:
         return _enum(node, *enum)
@@ -63,7 +70,8 @@ def take_apart(
     }
     attributes = frozenset(constants.keys() | _assigned(own.get(INIT)) | own.keys() - {INIT, "__call__"})
     for name, method in own.items():
-        _Method(imports.names, notes, name == INIT, node.name, parent).visit(method)
+        kept = used | attributes | (parent.attributes if parent is not None else frozenset())
+        _Method(imports.names, notes, name == INIT, node.name, parent, kept).visit(method)
         method.name = f"{node.name}.{name}"
     methods = dict(own)
     if parent is not None:  # what the class defines itself hides what it inherits, be it a method or a constant
@@ -204,11 +212,18 @@ class _Method(Unwrapper):
     _in_module = False
 
     def __init__(
-        self, names: Mapping[str, str], notes: list[Violation], is_init: bool, own: str, parent: ClassSource | None
+        self,
+        names: Mapping[str, str],
+        notes: list[Violation],
+        is_init: bool,
+        own: str,
+        parent: ClassSource | None,
+        kept: frozenset[str],
     ) -> None:
         super().__init__(names, notes)
         self._is_init = is_init
         self._own = own
+        self._kept = kept
         self._inherited = (
             {name: m for name, m in parent.methods.items() if name not in parent.signs} if parent is not None else {}
         )
@@ -231,10 +246,27 @@ class _Method(Unwrapper):
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         return self._setting(node)
 
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
+        self.generic_visit(node)
+        return self._report(node.target, node.value, node) or node
+
+    def _report(self, target: ast.expr, value: ast.expr, node: ast.stmt) -> ast.stmt | None:
+        """The value alone, where a method keeps it in an attribute that nothing reads, such as `self.last_margin = ...`."""
+        match target:
+            case ast.Attribute(me, name) if not self._is_init and is_self(me) and name not in self._kept:
+                self._note("SBX264", node)
+                return statement(value, node)
+        return None
+
     def _setting(self, node: ast.Assign | ast.AnnAssign) -> ast.AST:
         name = _self_target(node) if self._is_init else None
         if name is None or node.value is None:
-            return self.generic_visit(node)
+            self.generic_visit(node)
+            target = (
+                node.target if isinstance(node, ast.AnnAssign) else node.targets[0] if len(node.targets) == 1 else None
+            )
+            reported = self._report(target, node.value, node) if target is not None and node.value is not None else None
+            return reported or node
         return _set(name, self.visit(node.value), node)
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:

@@ -21,11 +21,17 @@ def members_of(node: ast.ClassDef, names: Mapping[str, str]) -> tuple[str, dict[
     found: dict[str, Any] = {}
     for part in node.body:
         match part:
-            case ast.Assign([ast.Name(name)], value) if not name.startswith("_") and name not in ("name", "value", "mro"):
+            case ast.Assign([ast.Name(name)], value) if not name.startswith("_") and name not in (
+                "name",
+                "value",
+                "mro",
+            ):
                 known = _value(value, len(found) + 1, names)
                 if known is None or (kind and type(known).__name__ != kind):
                     return None
-                if name in found or (isinstance(value, ast.Call) and list(found.values()) != list(range(1, len(found) + 1))):
+                if name in found or (
+                    isinstance(value, ast.Call) and list(found.values()) != list(range(1, len(found) + 1))
+                ):
                     return None
                 found[name] = known
             case ast.Pass():

@@ -77,9 +77,35 @@ def _alias(statement: ast.stmt, types: set[str]) -> str | None:
     match statement:
         case ast.Assign([ast.Name(name)], value) | ast.AnnAssign(ast.Name(name), _, ast.expr() as value):
             parts = list(ast.walk(value))
+            if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "TypeVar":
+                return (
+                    name
+                    if "TypeVar" in types and all(isinstance(p, (*TYPE_PARTS, ast.Call, ast.keyword)) for p in parts)
+                    else None
+                )
             if all(isinstance(p, TYPE_PARTS) for p in parts):
                 return name if any(isinstance(p, ast.Name) and p.id in types for p in parts) else None
     return None
+
+
+def without_casts(nodes: Iterable[ast.AST], types: frozenset[str]) -> None:
+    """Replace `cast(Tensor, x)` of typing by x, in place."""
+    for node in nodes:
+        for name, value in ast.iter_fields(node):
+            if isinstance(value, ast.expr):
+                setattr(node, name, _uncast(value, types))
+            elif isinstance(value, list):
+                value[:] = [_uncast(v, types) if isinstance(v, ast.expr) else v for v in value]
+
+
+def _uncast(node: ast.expr, types: frozenset[str]) -> ast.expr:
+    while isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "cast" and "cast" in types:
+        match node.args, node.keywords:
+            case [kind, value], [] if all(isinstance(p, TYPE_PARTS) for p in ast.walk(kind)):
+                node = value
+            case _:
+                break
+    return node
 
 
 def bindings(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
@@ -137,7 +163,7 @@ def is_exposed(path: str) -> bool:
         or path in calls.DTYPES
         or path in calls.TYPES
         or path in LAYERS
-        or path in (calls.PARTIAL, calls.REDUCE, calls.NAMESPACE)
+        or path in (calls.PARTIAL, calls.REDUCE, calls.NAMESPACE, calls.SEQUENTIAL)
     )
 
 

@@ -116,12 +116,18 @@ class Unwrapper(ast.NodeTransformer):
         body: list[ast.stmt] = [ast.copy_location(TryBlock(test=constant(True, node), body=node.body, orelse=[]), node)]
         rest = [*node.orelse]
         never: list[ast.stmt] = [
-            ast.copy_location(ast.Assign([ast.copy_location(ast.Name(name, ast.Store()), node)], constant(None, node)), node)
+            ast.copy_location(
+                ast.Assign([ast.copy_location(ast.Name(name, ast.Store()), node)], constant(None, node)), node
+            )
             for name in caught
         ]
         for handler in node.handlers:
             never += handler.body
-        return [*body, *rest, ast.copy_location(ast.If(constant(False, node), never or [ast.copy_location(ast.Pass(), node)], []), node)]
+        return [
+            *body,
+            *rest,
+            ast.copy_location(ast.If(constant(False, node), never or [ast.copy_location(ast.Pass(), node)], []), node),
+        ]
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
         """Drop the exception: a candidate whose trace reaches the `raise` is refused."""
@@ -142,6 +148,8 @@ class Unwrapper(ast.NodeTransformer):
         return statement(guard("_assert_", [constant(wanted, node), self.visit(test)], node), node)
 
     def _is_inert(self, decorator: ast.expr) -> bool:
+        if isinstance(decorator, ast.Call) and full_name(decorator.func, self._names) == "functools.wraps":
+            return True
         if isinstance(decorator, ast.Call) and _has_constants_only(decorator):
             decorator = decorator.func
         if isinstance(decorator, ast.Name) and decorator.id == "staticmethod":

@@ -67,6 +67,18 @@ class PartialClass:
 
 
 @dataclass(frozen=True, slots=True)
+class SequentialClass:
+    """torch.nn.Sequential, to be called with layers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sequential:
+    """Layers that are applied one after the other."""
+
+    layers: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NamespaceClass:
     """types.SimpleNamespace, to be called."""
 
@@ -118,6 +130,8 @@ def named(path: str) -> Any:
         return LayerClass(LAYERS[path])
     if path == calls.PARTIAL:
         return PartialClass()
+    if path == calls.SEQUENTIAL:
+        return SequentialClass()
     if path == calls.NAMESPACE:
         return NamespaceClass()
     if path == calls.REDUCE:
@@ -345,6 +359,8 @@ __all__ = [
     "PartialClass",
     "Reduce",
     "SelfFacade",
+    "Sequential",
+    "SequentialClass",
     "TensorClass",
     "apply",
     "attribute",

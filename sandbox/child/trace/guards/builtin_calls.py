@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -12,7 +13,17 @@ from sandbox.child.allowlist import limits
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.facade import TensorClass
 from sandbox.child.trace.guards.instances import Member, items_of
-from sandbox.child.trace.symbols import VIEWS, Pair, Recorder, Reported, Sizes, SymNumber, SymTensor, checked_number, is_number
+from sandbox.child.trace.symbols import (
+    VIEWS,
+    Pair,
+    Recorder,
+    Reported,
+    Sizes,
+    SymNumber,
+    SymTensor,
+    checked_number,
+    is_number,
+)
 
 
 class GuardMethods(Protocol):
@@ -36,6 +47,8 @@ class Builtin:
 
     name: str
 
+
+_NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{0,20})?(e[+-]?[0-9]{1,3})?|-?\.[0-9]{1,20}")
 
 # Parameters have Python's names, or are positional-only as in Python. Python's single-use iterators (map, zip, enumerate, filter,
 # reversed) are generators here.
@@ -106,6 +119,8 @@ def _float(g: GuardMethods, value: Any = 0.0, /) -> Any:
         text = value.strip().lower().lstrip("+")
         if text in ("inf", "infinity", "-inf", "-infinity"):
             return -math.inf if text.startswith("-") else math.inf
+        if _NUMBER.fullmatch(text):
+            return checked_number(float(text))
         raise Refusal("SBX232" if text == "nan" else "SBX205")
     if isinstance(value, SymNumber):
         return value if value.type.dtype == "float" else g.recorder.add("mul", (value, 1.0))

@@ -22,6 +22,8 @@ from sandbox.child.trace.facade import (
     Partial,
     PartialClass,
     Reduce,
+    Sequential,
+    SequentialClass,
     apply,
     attribute,
     invoke,
@@ -278,6 +280,12 @@ class Guards:
             return self._guarded(apply, self.recorder, function, args, kwargs)
         if isinstance(function, LossClass):
             return instance_of(function, args, kwargs, self.call)
+        if isinstance(function, SequentialClass):
+            if kwargs or not all(isinstance(layer, Layer | Sequential) for layer in args):
+                raise Refusal("SBX206")
+            return Sequential(args)
+        if isinstance(function, Sequential):
+            return self._guarded(self._one_after_the_other, function, *args, **kwargs)
         if isinstance(function, EnumClass):
             return self._guarded(function.of, *args, **kwargs)
         if isinstance(function, NamespaceClass):
@@ -318,6 +326,11 @@ class Guards:
         for value in values[1:]:
             total = self.call(function, total, value)
         return total
+
+    def _one_after_the_other(self, layers: Sequential, input: Any) -> Any:
+        for layer in layers.layers:
+            input = self.call(layer, input)
+        return input
 
     @staticmethod
     def _guarded(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
