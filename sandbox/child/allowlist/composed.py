@@ -39,31 +39,9 @@ _ON_CONSTANTS: Final = {
 }
 """Parameters -> functions of `math` that accept constants only."""
 
-LOG_METHODS: Final = ("debug", "info", "warning", "error", "critical")
-
 COMPOSED: Final[tuple[Spelling, ...]] = (
     call("torch.positive Tensor.positive Tensor.contiguous", X, by="same", layers="Identity"),
     call("Tensor.cpu", X, P("memory_format", "ignored", None), by="same"),
-    call("Tensor.item", X, by="item"),
-    call("Tensor.tolist", X, by="tolist"),
-    call(
-        "builtins.print",
-        rest("values", "ignored"),
-        P("sep", "ignored", None),
-        P("end", "ignored", None),
-        P("file", "any", None),
-        P("flush", "ignored", None),
-        by="print",
-    ),
-    call("warnings.warn", P("message", "ignored"), P("stacklevel", "ignored", 1), by="report"),
-    call(
-        " ".join(f"{owner}.{name}" for owner in ("logging", "Logger") for name in LOG_METHODS),
-        rest("values", "ignored"),
-        *(P(name, "ignored", None) for name in ("exc_info", "stack_info", "stacklevel", "extra")),
-        by="report",
-    ),
-    call("logging.getLogger", P("name", "any", None), by="logger"),
-    call("str.format", rest("values", "ignored"), by="text"),
     call("torch.clone Tensor.clone", X, P("memory_format", "ignored", None), by="copy"),
     call("F.softmin", X, P("dim", "axis", None), DTYPE, by="softmin", layers="Softmin"),
     call(

@@ -122,7 +122,7 @@ UNUSED_MODULES: Final = frozenset(
 )
 """Modules of Python without effect whose imports are dropped if the source never uses the name that they bind."""
 
-REFUSED_NAMES: Final[Mapping[str, str]] = MappingProxyType({"printed": "SBX128"})
+REFUSED_NAMES: Final[Mapping[str, str]] = MappingProxyType({"print": "SBX128", "printed": "SBX128"})
 """Names with a rule of their own; other builtins fall under SBX127."""
 
 # --- attributes -------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from sandbox.child.static.classes import ClassSource, read_attributes, take_apar
 from sandbox.child.static.description import without_description, without_type_checks
 from sandbox.child.static.entry import Entry, find_entry
 from sandbox.child.static.imports import Imports, resolve, without_aliases, without_casts
-from sandbox.child.static.reporting import without_categories
+from sandbox.child.static.reporting import without_reports
 from sandbox.child.static.restricted import compile_checked
 from sandbox.child.static.signatures import decorated, lambdas_to_functions, without_slashes
 from sandbox.child.static.source_text import check_letters, check_text, split_lines, without_fences
@@ -48,20 +48,20 @@ def check(source: str, contract: Contract, arguments: Sequence[str] = ()) -> Che
     classes: list[ClassSource] = []
     refused_classes: list[Violation] = []
     try:
-        tree, code = _parse(source)
+        tree, text = _parse(source)
         notes += without_description(tree)
         without_type_checks(tree)
         lambdas_to_functions(tree)
         nodes = _nodes(tree)
         without_slashes(nodes)
-        check_letters(code, nodes)
+        check_letters(text, nodes)
         imports = without_aliases(tree, resolve(nodes))
+        notes += without_reports(tree, imports.names)
         if is_wrapped(nodes):
             classes, refused_classes = _unwrap(tree, imports, notes)
         else:
             read_attributes(tree, imports.names, ())
         nodes = _nodes(tree)
-        without_categories(nodes, imports.names)
         without_casts(nodes, imports.annotations)
     except Refusal as refusal:
         return [refusal.violation]

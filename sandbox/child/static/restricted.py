@@ -64,21 +64,8 @@ class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
         """An f-string becomes the call of a guard with its parts."""
-        return _guard("_text_", [self._part(part) for part in node.values] or [ast.Constant("")], node)
-
-    def _part(self, part: ast.expr) -> ast.AST:
-        if not isinstance(part, ast.FormattedValue):
-            return self.visit(part)  # type: ignore[no-any-return]
-        value = self.visit(part.value)
-        if part.conversion == -1 and part.format_spec is None:
-            return value  # type: ignore[no-any-return]
-        return _guard("_formatted_", [value, *([self.visit(part.format_spec)] if part.format_spec else [])], part)
-
-    def visit_Name(self, node: ast.Name) -> ast.AST:
-        """`print` is a guard: RestrictedPython would collect what is printed."""
-        if node.id == "print" and isinstance(node.ctx, ast.Load):
-            return ast.copy_location(ast.Name("_print_", ast.Load()), node)
-        return super().visit_Name(node)  # type: ignore[no-any-return]
+        parts = [part.value if isinstance(part, ast.FormattedValue) else part for part in node.values]
+        return _guard("_text_", [self.visit(part) for part in parts] or [ast.Constant("")], node)
 
     def visit_Starred(self, node: ast.Starred) -> ast.AST:
         """`*x` iterates over the guarded x."""

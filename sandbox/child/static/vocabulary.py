@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sandbox.child.allowlist import calls, limits
-from sandbox.child.allowlist.composed import LOG_METHODS
 from sandbox.child.protocol import SourceSpan, Violation
 from sandbox.child.static.class_forms import KINDS
 from sandbox.child.static.imports import TYPE_PARTS, Imports, full_name, is_exposed
 from sandbox.child.static.syntax import first_line, head_span, is_default, is_docstring, is_guarded_name
-from sandbox.child.static.unwrapping import MARKERS, Guard, GradBlock
+from sandbox.child.static.unwrapping import MARKERS, GradBlock, Guard
 from sandbox.contracts.contract import Contract
 from sandbox.graph.operations.parts.attributes import MAX_INTEGER
 
@@ -29,7 +28,6 @@ _ATTRIBUTES = (
     | limits.PAIR_ATTRIBUTES
     | limits.CONTAINER_METHODS
     | limits.FINFO_ATTRIBUTES.keys()
-    | {*LOG_METHODS, "format"}
 )
 
 
@@ -42,7 +40,7 @@ class Vocabulary:
     def __init__(self, contract: Contract, imports: Imports) -> None:
         self.violations: list[Violation] = []
         self._names = imports.names
-        self._protected = frozenset({*imports.names, *imports.annotations, *limits.BUILTINS, "print"})
+        self._protected = frozenset({*imports.names, *imports.annotations, *limits.BUILTINS})
         self._tensors = frozenset(a.name for a in contract.tensors)
         self._of_self = frozenset({*(s.name for s in contract.scalars), *contract.constants})
         self._bound: set[str] = set()
@@ -175,7 +173,7 @@ class Vocabulary:
         name = node.id
         if not isinstance(node.ctx, ast.Load):
             self._store(name, node)
-        elif name in self._names or name in limits.BUILTINS or name == "print" or name in self._bound:
+        elif name in self._names or name in limits.BUILTINS or name in self._bound:
             if is_guarded_name(name):
                 self._refuse("SBX125", node)
         elif name in limits.REFUSED_NAMES:
@@ -245,15 +243,19 @@ class Vocabulary:
         elif (isinstance(value, float) and math.isinf(value)) or (isinstance(value, int) and value > MAX_INTEGER):
             self._refuse("SBX108", node)
 
+    def _binary(self, node: ast.BinOp) -> None:
+        if isinstance(node.op, ast.Mod) and isinstance(node.left, ast.Constant) and isinstance(node.left.value, str):
+            self._refuse("SBX122", node)
+            return
+        self._children(node)
+
     def _joined(self, node: ast.JoinedStr) -> None:
-        """An f-string: `restricted` makes a guard call of it, which makes a text of texts and numbers without formats only."""
+        """An f-string without formats: `restricted` makes a guard call of it, which accepts texts and whole numbers."""
         for part in node.values:
-            if not isinstance(part, ast.FormattedValue):
+            if isinstance(part, ast.FormattedValue) and part.conversion == -1 and part.format_spec is None:
+                self._visit(part.value)
+            else:
                 self._visit(part)
-                continue
-            self._visit(part.value)
-            if part.format_spec is not None:
-                self._visit(part.format_spec)
 
     def _starred(self, node: ast.Starred) -> None:
         if not isinstance(node.ctx, ast.Load):
@@ -347,6 +349,7 @@ _SPECIAL: Mapping[type[ast.AST], Callable[[Vocabulary, Any], None]] = {
     ast.keyword: Vocabulary._keyword,
     ast.Subscript: Vocabulary._subscript,
     ast.Constant: Vocabulary._constant,
+    ast.BinOp: Vocabulary._binary,
     ast.Compare: Vocabulary._compare,
     ast.Set: Vocabulary._set,
     ast.Starred: Vocabulary._starred,

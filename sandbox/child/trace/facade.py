@@ -11,19 +11,17 @@ from typing import Any
 
 from sandbox.child.allowlist import calls, limits
 from sandbox.child.allowlist.calls import Call
-from sandbox.child.allowlist.composed import LOG_METHODS
 from sandbox.child.allowlist.layers import LAYERS, Layer, LayerClass
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.lowering import LOWERINGS, record_plain
 from sandbox.child.trace.lowering.registry import axes, sizes_of
-from sandbox.child.trace.lowering.values import data_of
 from sandbox.child.trace.lowering.shaping import matrix_transpose
+from sandbox.child.trace.lowering.values import data_of
 from sandbox.child.trace.symbols import (
     DEVICE,
     Device,
     DType,
     FInfo,
-    Logger,
     Pair,
     Recorder,
     Reported,
@@ -148,10 +146,6 @@ def attribute(r: Recorder, value: Any, name: str) -> Any:
             return named(f"{value.path}.{name}")
         case SymTensor():
             return _tensor_attribute(r, value, name)
-        case Logger() if name in LOG_METHODS:
-            return Function(calls.BY_PATH[f"Logger.{name}"])
-        case str() if name == "format":
-            return Function(calls.BY_PATH["str.format"])
         case SelfFacade() if name in value.values:
             return value.values[name]
         case Pair() if name == "values":

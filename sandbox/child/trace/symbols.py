@@ -112,20 +112,15 @@ class FInfo:
 
 
 class Reported:
-    """A Python number or text that is known in training only, such as `x.mean().item()`: it can be printed, kept and returned.
+    """A number or text that is known in training only, such as `x.mean().item()`: it can be kept, and returned beside the loss.
 
-    A loss may not depend on it: it is refused as an operand of a tensor, in a condition, and as a key.
+    A loss may not depend on it: it is refused as an operand, in a condition, and as a key.
     """
 
     __slots__ = ()
 
     def __bool__(self) -> NoReturn:
         raise Refusal("SBX133")
-
-
-@dataclass(frozen=True, slots=True)
-class Logger:
-    """The value of logging.getLogger(): its methods report, and have no other effect."""
 
 
 DEVICE = Device()

@@ -124,9 +124,7 @@ def _float(g: GuardMethods, value: Any = 0.0, /) -> Any:
         raise Refusal("SBX232" if text == "nan" else "SBX205")
     if isinstance(value, SymNumber):
         return value if value.type.dtype == "float" else g.recorder.add("mul", (value, 1.0))
-    if isinstance(value, Reported) or (isinstance(value, SymTensor) and not value.dims):
-        return Reported()
-    if isinstance(value, SymTensor):
+    if isinstance(value, SymTensor | Reported):
         raise Refusal("SBX133")
     if not is_number(value):
         raise Refusal("SBX206")
@@ -148,8 +146,6 @@ def _bool(g: GuardMethods, value: Any = False, /) -> bool:
 
 
 def _round(g: GuardMethods, /, number: Any, ndigits: Any = None) -> Any:
-    if isinstance(number, Reported):
-        return number
     if isinstance(number, SymTensor | SymNumber):
         raise Refusal("SBX207")
     if not is_number(number) or not (ndigits is None or (type(ndigits) is int and abs(ndigits) <= 20)):

@@ -54,7 +54,6 @@ class Containers:
             "_constants_": self.constants,
             "_mapping_": self.mapping,
             "_text_": self.text,
-            "_formatted_": self.formatted,
         }
 
     def method(self, value: Any, name: str) -> ContainerMethod | None:
@@ -138,19 +137,15 @@ class Containers:
             raise Refusal("SBX235")
         x.index = result.index
 
-    def text(self, *parts: Any) -> str | Reported:
-        """The text of an f-string of texts and numbers; of other values, a text that can only be reported. Raises Refusal."""
+    def text(self, *parts: Any) -> str:
+        """The text of an f-string, of texts and whole numbers only. Raises Refusal."""
         self._step(len(parts))
-        if not all(type(part) in (str, int, float, bool, type(None)) for part in parts):
-            return Reported()
+        if not all(type(part) in (str, int) for part in parts):
+            raise Refusal("SBX122")
         made = "".join(map(str, parts))
         if len(made) > limits.MAX_STRING:
             raise Refusal("SBX204")
         return made
-
-    def formatted(self, value: Any, *specification: Any) -> Reported:
-        """A part of an f-string with a format, such as {x:.3f}: the text can only be reported."""
-        return Reported()
 
     def mapping(self, value: Any) -> dict[str, Any]:
         """The dict whose items `**value` passes on. Raises Refusal."""

@@ -121,7 +121,6 @@ class Guards:
             "_getitem_": self.get_item,
             "_key_": key_of,
             "_import_": named,
-            "_print_": named("builtins.print"),
             "_getiter_": self.iterate,
             "_iter_unpack_sequence_": self.iterate_unpacked,
             "_unpack_sequence_": self.unpack,
@@ -152,9 +151,7 @@ class Guards:
         if isinstance(a, Member) or isinstance(b, Member):
             a, b = _plain(a), _plain(b)
         if isinstance(a, Reported) or isinstance(b, Reported):
-            return _reported(a, b)
-        if name == "Mod" and isinstance(a, str):
-            return Reported()  # formatted text
+            raise Refusal("SBX133")
         if isinstance(a, SymTensor) or isinstance(b, SymTensor):
             return self._tensor_binary(op, a, b)
         if isinstance(a, SymNumber) or isinstance(b, SymNumber):
@@ -187,8 +184,6 @@ class Guards:
 
     def unary(self, name: str, a: Any) -> Any:
         self.step()
-        if isinstance(a, Reported):
-            return a
         if isinstance(a, Symbol):
             if name == "UAdd":
                 return a
@@ -427,10 +422,3 @@ class Guards:
 def _plain(value: Any) -> Any:
     """The value of an enum's member that behaves as a str or int; any other value itself."""
     return value.plain if isinstance(value, Member) else value
-
-
-def _reported(a: Any, b: Any) -> Reported:
-    """Arithmetic of a number that is known in training only, with another number or text. Raises Refusal for a tensor."""
-    if any(isinstance(v, Symbol) or not isinstance(v, Reported | bool | int | float | str) for v in (a, b)):
-        raise Refusal("SBX133")
-    return Reported()

@@ -9,7 +9,7 @@ from typing import Any
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.guards.branches import Condition
 from sandbox.child.trace.guards.instances import EnumClass, Instance, LossClass, class_of, enum_of
-from sandbox.child.trace.symbols import VIEWS, Recorder, Reported, Symbol, SymTensor
+from sandbox.child.trace.symbols import VIEWS, Device, DType, Recorder, Reported, Sizes, Symbol, SymTensor
 
 _MISSING = object()
 """An argument that was not given. No source can name it."""
@@ -31,6 +31,8 @@ class Statements:
             "_grad_": self.enter_grad_mode,
             "_back_": self.leave_grad_mode,
             "_class_": self.make_class,
+            "_report_": self.report,
+            "_reported_": self.reported,
             "_while_": self.repeats,
             "_assumed_": self.assumed,
             "_try_": self.enter_try,
@@ -51,6 +53,17 @@ class Statements:
             self._note_unchecked()
         elif bool(value) is not wanted:
             raise Refusal("SBX233")
+
+    def report(self, *parts: Any) -> None:
+        """What a loss prints or logs: dropped."""
+        self._step()
+
+    def reported(self, *parts: Any) -> Reported:
+        """A number or text that is known in training only."""
+        self._step()
+        if not all(isinstance(p, Reported | Symbol | Sizes | str | int | float | DType | Device | None) for p in parts):
+            raise Refusal("SBX133")
+        return Reported()
 
     def repeats(self, value: Any) -> Any:
         """The condition of a while loop. Raises Refusal if it is not known while tracing."""

@@ -14,7 +14,6 @@ from sandbox.child.trace.lowering import (
     numbers,
     rearranged,
     reductions,
-    reports,
     scattered,
     shaping,
     values,
@@ -24,8 +23,7 @@ from sandbox.child.trace.lowering.registry import LOWERINGS, Lowering
 
 __all__ = [
     "LOWERINGS", "Lowering", "arithmetic", "combined", "creation", "losses", "margin_losses", "numbers", "rearranged",
-    "record_plain", "reductions", "reports", "scattered", "shaping",
-    "values",
+    "record_plain", "reductions", "scattered", "shaping", "values",
 ]  # fmt: skip
 
 check_calls()

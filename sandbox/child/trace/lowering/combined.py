@@ -40,8 +40,7 @@ def _ndtr(r: Recorder, a: dict[str, Any]) -> Any:
 def _entr(r: Recorder, a: dict[str, Any]) -> Any:
     """-x log x; 0 at 0, and minus infinity below."""
     x = floating(a["input"])
-    inside = r.add("where", (r.add("lt", (x, 0.0)), 0.0, x))
-    return r.add("where", (r.add("lt", (x, 0.0)), -math.inf, r.add("neg", (r.add("xlogy", (inside, inside)),))))
+    return r.add("where", (r.add("lt", (x, 0.0)), -math.inf, r.add("neg", (r.add("xlogy", (x, x)),))))
 
 
 @lowering("isclose")
