@@ -35,7 +35,8 @@ MAX_CALL_DEPTH: Final = 24
 SYNTAX: Final[frozenset[type[ast.AST]]] = frozenset(
     {
         ast.Module, ast.FunctionDef, ast.arguments, ast.arg, ast.Return, ast.Assign, ast.AnnAssign, ast.AugAssign,
-        ast.For, ast.While, ast.If, ast.Delete, ast.Del, ast.Expr, ast.Pass, ast.Break, ast.Continue, ast.Assert, ast.Import, ast.ImportFrom, ast.alias,
+        ast.While, ast.Delete, ast.Del,
+        ast.For, ast.If, ast.Expr, ast.Pass, ast.Break, ast.Continue, ast.Assert, ast.Import, ast.ImportFrom, ast.alias,
         ast.Lambda, ast.IfExp, ast.BoolOp, ast.And, ast.Or, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Call, ast.keyword,
         ast.Attribute, ast.Subscript, ast.Slice, ast.Name, ast.Load, ast.Store, ast.Constant, ast.Tuple, ast.List,
         ast.Dict, ast.Set, ast.Starred, ast.NamedExpr, ast.JoinedStr,

@@ -100,7 +100,10 @@ def _name(name: str, at: ast.AST, ctx: ast.expr_context | None = None) -> ast.Na
 
 
 def _plain_field(part: ast.AnnAssign, imports: Imports) -> ast.expr | None:
-    """Replace `field(default=1.0)` by the value, in place. Returns what a `default_factory` makes; the default then says `missing`."""
+    """Replace `field(default=1.0)` by the value, in place.
+
+    Returns what a `default_factory` makes; the default then says that the argument is missing.
+    """
     made: ast.expr
     match part.value:
         case ast.Call(function, [], options) if full_name(function, imports.names) == "dataclasses.field":

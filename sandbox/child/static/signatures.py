@@ -1,4 +1,5 @@
-"""Rewriting of how functions are defined: `loss = lambda ...: ...` becomes a function, a `/` is dropped, decorators become calls."""
+"""Rewriting of how functions are defined: `loss = lambda ...: ...` becomes a function, a `/` is
+dropped, decorators become calls."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ def _function(statement: ast.stmt) -> ast.FunctionDef | None:
 
 
 def decorated(function: ast.FunctionDef, once: Collection[str]) -> list[ast.stmt]:
-    """The statements `f = decorator(f)` for a function's decorators that are the source's own functions; they are dropped, in place.
+    """The statements `f = decorator(f)` for a function's decorators that are the source's own functions.
+
+    They are dropped, in place.
 
     `once` are the names that are bound in one place only. If another decorator is among them, all stay, and are refused.
     """

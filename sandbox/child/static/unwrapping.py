@@ -107,7 +107,7 @@ class Unwrapper(ast.NodeTransformer):
         return node
 
     def visit_Try(self, node: ast.Try) -> Any:
-        """The body, then what `else` has: a trace that raises is refused, so the handlers never run. They are checked all the same."""
+        """The body, then what `else` has: a trace that raises is refused, so the handlers never run. They are checked too."""
         self.generic_visit(node)
         caught = [h.name for h in node.handlers if h.name]
         if not all(isinstance(s, ast.Pass) for s in node.finalbody) or not all(map(_is_plain_handler, node.handlers)):

@@ -138,6 +138,13 @@ class Vocabulary:
         if type(node.op) not in _KNOWN:
             self._refuse("SBX113", node)
 
+    def _while(self, node: ast.While) -> None:
+        """A loop that nothing ends is refused here, others as they are traced."""
+        ends = any(isinstance(n, ast.Break | ast.Return) for n in ast.walk(node))
+        if isinstance(node.test, ast.Constant) and node.test.value and not ends:
+            self._refuse("SBX114", node, first_line(node))
+        self._children(node)
+
     def _delete(self, node: ast.Delete) -> None:
         """Names may be deleted: a later use of one is an error in Python, and here."""
         for target in node.targets:
@@ -303,7 +310,7 @@ def _is_plain(statement: ast.stmt) -> bool:
 def _makes_own(default: ast.expr) -> bool:
     """Whether a default is `Config(margin=0.1)`: made once, of constants, and protected from changes like other constants."""
     match default:
-        case ast.Call(ast.Name(), arguments, keywords):
+        case ast.Call(ast.Name(name), arguments, keywords) if name not in _BUILTINS:
             return all(map(is_default, [*arguments, *(k.value for k in keywords)]))
     return False
 
@@ -341,6 +348,7 @@ _SPECIAL: Mapping[type[ast.AST], Callable[[Vocabulary, Any], None]] = {
     ast.AnnAssign: Vocabulary._annotated,
     ast.AugAssign: Vocabulary._changed,
     ast.Delete: Vocabulary._delete,
+    ast.While: Vocabulary._while,
     ast.Import: Vocabulary._import,
     ast.ImportFrom: Vocabulary._import,
     ast.Expr: Vocabulary._expression_statement,
