@@ -57,6 +57,11 @@ CASES: Final[Mapping[str, Sequence[Case]]] = {
     ),
     "SBX123": (
         (
+            r"itertools\b",
+            "Remove the import, and write the loops. Write: `pairs = [(i, j) for i in (0, 1) for j in (2, 3)]`",
+        ),
+        (r"operator\b", "Remove the import, and write the operator in a lambda. Write: `add = lambda p, q: p + q`"),
+        (
             r"(cache|lru_cache|cached_property)\b",
             "Remove the import, and use a loop or a helper. Of functools there are partial and reduce. "
             "Write: `scaled = lambda z: 0.5 * z`",

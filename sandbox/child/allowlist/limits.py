@@ -86,6 +86,7 @@ MODULES: Final = frozenset(
         "numpy",
         "dataclasses",
         "functools",
+        "abc",
         "logging",
         "warnings",
         "collections",
@@ -109,6 +110,8 @@ FORMS: Final = frozenset(
         "enum.IntEnum",
         "enum.StrEnum",
         "enum.auto",
+        "abc.ABC",
+        "abc.abstractmethod",
         "functools.wraps",
     }
 )

@@ -5,6 +5,7 @@ self.beta = self.scale = beta         two assignments
 self.register_buffer("w", value)      self.w = value
 @staticmethod                         a method that does not use `self`
 @classmethod, @property               a method that gets the class, and one that is called where it is read
+ABC, @abstractmethod                  left out: an abstract method may be called here, and refuses by its body
 @dataclass, NamedTuple                `__init__` with the fields as parameters
 __constants__, extra_repr, __repr__   left out: torch uses them to print a module or to compile it
 """
@@ -29,6 +30,12 @@ KINDS = {"staticmethod": "@", "classmethod": "%", "property": "&"}
 
 def simplify(node: ast.ClassDef, imports: Imports) -> dict[str, str]:
     """Replace the forms above, in place. Other forms stay as they are. Returns the signs of decorated methods by name."""
+    node.bases = [base for base in node.bases if full_name(base, imports.names) != "abc.ABC"]
+    for part in node.body:
+        if isinstance(part, ast.FunctionDef):
+            part.decorator_list = [
+                d for d in part.decorator_list if full_name(d, imports.names) != "abc.abstractmethod"
+            ]
     node.body = [part for part in node.body if not _is_left_out(part)]
     _without_fields(node, imports)
     node.body = node.body or [ast.copy_location(ast.Pass(), node)]
@@ -99,6 +106,15 @@ def _name(name: str, at: ast.AST, ctx: ast.expr_context | None = None) -> ast.Na
     return ast.copy_location(ast.Name(name, ctx or ast.Load()), at)
 
 
+_ABOUT_FIELDS = frozenset({"default", "default_factory", "metadata", "repr", "compare", "hash"})
+
+
+def _is_plain_value(value: ast.expr) -> bool:
+    if isinstance(value, ast.Dict):
+        return all(isinstance(v, ast.Constant) for v in [*value.keys, *value.values])
+    return isinstance(value, ast.Constant)
+
+
 def _plain_field(part: ast.AnnAssign, imports: Imports) -> ast.expr | None:
     """Replace `field(default=1.0)` by the value, in place.
 
@@ -108,14 +124,8 @@ def _plain_field(part: ast.AnnAssign, imports: Imports) -> ast.expr | None:
     match part.value:
         case ast.Call(function, [], options) if full_name(function, imports.names) == "dataclasses.field":
             given = {o.arg: o.value for o in options}
-            if "init" in given or not given.keys() <= {
-                "default",
-                "default_factory",
-                "metadata",
-                "repr",
-                "compare",
-                "hash",
-            }:
+            about = [v for name, v in given.items() if name not in ("default", "default_factory")]
+            if not given.keys() <= _ABOUT_FIELDS or not all(map(_is_plain_value, about)):
                 return None
             match given.get("default"), given.get("default_factory"):
                 case None, None if not given.keys() & {"default", "default_factory"}:

@@ -148,8 +148,9 @@ class Unwrapper(ast.NodeTransformer):
         return statement(guard("_assert_", [constant(wanted, node), self.visit(test)], node), node)
 
     def _is_inert(self, decorator: ast.expr) -> bool:
-        if isinstance(decorator, ast.Call) and full_name(decorator.func, self._names) == "functools.wraps":
-            return True
+        match decorator:
+            case ast.Call(function, [ast.Name()], []) if full_name(function, self._names) == "functools.wraps":
+                return True
         if isinstance(decorator, ast.Call) and _has_constants_only(decorator):
             decorator = decorator.func
         if isinstance(decorator, ast.Name) and decorator.id == "staticmethod":

@@ -104,7 +104,8 @@ SOURCE_RULES = (
     refuse(
         "SBX112",
         "statement outside of a function",
-        "At the top level a source may import, define functions, and compute constants, also in loops and branches that define nothing.",
+        "At the top level a source may import, define functions, and compute constants, also in loops and branches that "
+        "define nothing.",
         "Move the statement into the loss function, or remove it.",
         "math.sqrt(2.0)\n" + GOOD,
         message="{text} is not allowed outside of a function",
@@ -157,7 +158,8 @@ SOURCE_RULES = (
         "class",
         "A class around a loss is accepted if it is at the top level, derives from nn.Module, from an earlier class of the source "
         "or from nothing, and contains only methods, properties, constants, annotations and docstrings. Dataclasses and named "
-        "tuples with constant defaults are accepted too, and enums of constants. The special methods that a class may have are __init__ and __call__.",
+        "tuples with constant defaults are accepted too, and enums of constants. The special methods that a class may have are "
+        "__init__ and __call__.",
         "Give the function alone, or a plain class with __init__ and forward.",
         "class Loss(dict):\n    pass\n" + GOOD,
         message="{text}: this class, or this part of it, is not accepted",

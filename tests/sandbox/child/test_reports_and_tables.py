@@ -150,3 +150,39 @@ def test_an_attribute_that_is_read_is_not_assigned_in_a_call() -> None:
 )
 def test_statements_outside_of_functions_compute_constants(line: str) -> None:
     assert {"SBX112", "SBX135"} & _rules(DPO, before=line)
+
+
+@pytest.mark.parametrize(
+    ("before", "rules"),
+    [
+        ("from typing import Protocol\nclass P(Protocol):\n    def f(self, x=exec('1')): ...\n", {"SBX117"}),
+        ("from typing import Protocol\nclass P(Protocol):\n    exec('1')\n", {"SBX117"}),
+        ("from typing import TypedDict\nclass P(TypedDict):\n    a: exec('1')\n", {"SBX117"}),
+        ("from typing import TypeVar\nT = TypeVar('T', bound=exec('1'))\n", {"SBX126", "SBX127"}),
+        ("import functools\n@functools.wraps(exec('1'))\ndef f(x):\n    return x\n", {"SBX120"}),
+        (_FACTORY.replace("field(", "field(metadata=exec('1'), "), {"SBX117", "SBX127"}),
+        ("from typing import cast\nK = cast(exec('1'), 1.0)\n", {"SBX126"}),
+        ("K = getattr(torch, '__dict__')\n", {"SBX127"}),
+        ("K = getattr(torch, 'load')\n", {"SBX133"}),
+    ],
+)
+def test_nothing_that_is_left_out_could_run(before: str, rules: set[str]) -> None:
+    assert rules & _rules(DPO, before=before)
+
+
+@pytest.mark.parametrize(
+    ("before", "line", "same"),
+    [
+        ("", "k = getattr(F, 'softplus')(x) * 0 + 2.0", 2.0),
+        ("", "k = ({'a': 1.0} | {'a': 2.0})['a']", 2.0),
+        ("", "k = torch.stack([0 * x, 0 * x + 1, 0 * x + 2, 0 * x + 3], 1)[:, 1::2].sum(1)", 4.0),
+        ("from abc import ABC, abstractmethod\nclass A(ABC):\n    @abstractmethod\n    def k(self): ...\n"
+         "class B(A):\n    def k(self):\n        return 2.0\n", "k = B().k()", 2.0),
+        ("from typing import Protocol\nclass P(Protocol):\n    def __call__(self, x: float) -> float: ...\n"
+         "def two(f: P):\n    return f(1.0)\n", "k = two(lambda z: 2 * z)", 2.0),
+    ],
+)  # fmt: skip
+def test_small_forms(before: str, line: str, same: float) -> None:
+    verdict = vet(before + candidate(line, "return -F.logsigmoid(beta * x) * k"))
+    assert verdict.accepted, verdict.findings
+    assert verdict.fingerprint == vet(candidate(f"return -F.logsigmoid(beta * x) * {same}")).fingerprint

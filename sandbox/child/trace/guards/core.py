@@ -7,9 +7,8 @@ operations on symbolic values are recorded.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import FunctionType, GeneratorType, MappingProxyType
+from types import FunctionType, GeneratorType
 from typing import Any
 
 from sandbox.child.allowlist import limits
@@ -47,6 +46,7 @@ from sandbox.child.trace.guards.instances import (
     member,
     part_of,
 )
+from sandbox.child.trace.guards.operators import BINARY, COMPARE, IN_PLACE, UNARY
 from sandbox.child.trace.guards.persistent_values import lasting
 from sandbox.child.trace.guards.statements import Statements
 from sandbox.child.trace.lowering.shaping import parts_of
@@ -62,37 +62,6 @@ from sandbox.child.trace.symbols import (
     SymTensor,
     is_number,
 )
-
-_BINARY: Mapping[str, tuple[str, Callable[[Any, Any], Any]]] = MappingProxyType(
-    {
-        "Add": ("add", operator.add),
-        "Sub": ("sub", operator.sub),
-        "Mult": ("mul", operator.mul),
-        "Div": ("div", operator.truediv),
-        "FloorDiv": ("floordiv", operator.floordiv),
-        "Mod": ("remainder", operator.mod),
-        "Pow": ("pow", operator.pow),
-        "MatMult": ("matmul", operator.matmul),
-        "BitAnd": ("logical_and", operator.and_),
-        "BitOr": ("logical_or", operator.or_),
-        "BitXor": ("logical_xor", operator.xor),
-    }
-)
-_UNARY: Mapping[str, Callable[[Any], Any]] = {"UAdd": operator.pos, "USub": operator.neg, "Invert": operator.invert}
-_COMPARE: Mapping[str, tuple[str, Callable[[Any, Any], Any]]] = MappingProxyType(
-    {
-        "Lt": ("lt", operator.lt),
-        "LtE": ("le", operator.le),
-        "Gt": ("gt", operator.gt),
-        "GtE": ("ge", operator.ge),
-        "Eq": ("eq", operator.eq),
-        "NotEq": ("ne", operator.ne),
-    }
-)
-_IN_PLACE = {
-    "+=": "Add", "-=": "Sub", "*=": "Mult", "/=": "Div", "//=": "FloorDiv", "%=": "Mod", "**=": "Pow", "&=": "BitAnd",
-    "|=": "BitOr", "^=": "BitXor", "@=": "MatMult",
-}  # fmt: skip
 
 
 class Guards:
@@ -147,7 +116,7 @@ class Guards:
 
     def binary(self, name: str, a: Any, b: Any) -> Any:
         self.step()
-        op, function = _BINARY[name]
+        op, function = BINARY[name]
         if isinstance(a, Member) or isinstance(b, Member):
             a, b = _plain(a), _plain(b)
         if isinstance(a, Reported) or isinstance(b, Reported):
@@ -194,7 +163,7 @@ class Guards:
             raise Refusal("SBX205")
         if not is_number(a):
             raise Refusal("SBX205")
-        return _UNARY[name](a)
+        return UNARY[name](a)
 
     def compare(self, names: str, a: Any, b: Any, *later: Callable[[], Any]) -> Any:
         """a < b, or a chain a < b < c; each later operand is computed only if the comparisons before it hold."""
@@ -226,7 +195,7 @@ class Guards:
                 raise Refusal("SBX205")
             self.step(len(b))
             return (a in b) == (name == "In")
-        op, function = _COMPARE[name]
+        op, function = COMPARE[name]
         if isinstance(a, SymTensor) or isinstance(b, SymTensor):
             return self._tensor_binary(op, a, b)
         if isinstance(a, SymNumber) or isinstance(b, SymNumber):
@@ -248,7 +217,7 @@ class Guards:
     def in_place(self, name: str, a: Any, b: Any) -> Any:
         """a += b. A tensor is changed in place, as in torch; refused if another name may refer to its memory."""
         if isinstance(a, SymTensor):
-            self._containers.replace(a, self.binary(_IN_PLACE[name], a, b))
+            self._containers.replace(a, self.binary(IN_PLACE[name], a, b))
             return a
         if isinstance(a, list) and name == "+=":
             self._containers.grow(a, b)
@@ -257,7 +226,7 @@ class Guards:
             self._check_own(a)
             a[:] = self.binary("Mult", a, b)
             return a
-        return self.binary(_IN_PLACE[name], a, b)
+        return self.binary(IN_PLACE[name], a, b)
 
     # --- calls ---
 

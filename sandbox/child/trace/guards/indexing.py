@@ -97,6 +97,21 @@ def _filled(r: Recorder, like: SymTensor, value: Any) -> SymTensor:
 
 def _slice(r: Recorder, x: SymTensor, axis: int, key: slice) -> SymTensor:
     start, stop = key.start, key.stop
+    size = x.dims[axis].constant if axis < len(x.dims) else None
+    if (
+        type(key.step) is int
+        and key.step > 1
+        and size is not None
+        and all(v is None or type(v) is int for v in (start, stop))
+    ):
+        chosen = range(size)[key]
+        if not chosen:
+            raise Refusal("SBX226")
+        parts = [r.add("select", (x,), {"dim": axis, "index": i}) for i in chosen]
+        x.shared = True  # in torch the slice is a view
+        out = r.add("stack", parts, {"dim": axis})
+        out.shared = True
+        return out  # type: ignore[no-any-return]
     if key.step not in (None, 1):
         raise Refusal("SBX249" if axis < len(x.dims) and x.dims[axis].constant is None else "SBX226")
     if isinstance(stop, SymNumber) and axis < len(x.dims) and _is_size(r, stop, x, axis):
