@@ -37,7 +37,6 @@ CASES: Final[Mapping[str, Sequence[Case]]] = {
         (r".*autocast", "Remove it: losses are computed in float32. Only `enabled=False` is accepted"),
     ),
     "SBX117": (
-        (r"(ABC|abc\.ABC)\b", "Derive the class from nn.Module, or from nothing"),
         (
             r"(enum\.)?(Str|Int)?(Enum|Flag)\b",
             "Members are different texts or numbers, without methods; or use a constant. Write: `kind = 'sigmoid'`",
@@ -70,7 +69,6 @@ CASES: Final[Mapping[str, Sequence[Case]]] = {
             r"(field|asdict|replace|enum|Enum|StrEnum|IntEnum|namedtuple)\b",
             "Remove the import. A dataclass or NamedTuple with constant defaults is accepted, and so is a class of constants",
         ),
-        (r"(ABC|abc|abstractmethod)\b", "Remove the import: a class derives from nn.Module, or from nothing"),
         (
             r"(trl|transformers|\w*Trainer|accelerate|deepspeed|peft|datasets|PreTrained\w*)\b",
             "Remove the import, and give the function or method that computes the loss alone, without the trainer",

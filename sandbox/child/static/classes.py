@@ -70,7 +70,7 @@ def take_apart(
     }
     attributes = frozenset(constants.keys() | _assigned(own.get(INIT)) | own.keys() - {INIT, "__call__"})
     for name, method in own.items():
-        kept = used | attributes | (parent.attributes if parent is not None else frozenset())
+        kept = used | own.keys() | (parent.methods.keys() if parent is not None else frozenset())
         _Method(imports.names, notes, name == INIT, node.name, parent, kept).visit(method)
         method.name = f"{node.name}.{name}"
     methods = dict(own)

@@ -301,7 +301,7 @@ def _is_plain(statement: ast.stmt) -> bool:
     """Whether a branch, a loop or a change outside of a function computes constants only: it defines and imports nothing."""
     if not isinstance(statement, ast.If | ast.For | ast.AugAssign | ast.Assert):
         return False
-    defines = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Lambda, GradBlock)
+    defines = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Lambda, ast.Delete, GradBlock)
     return not any(
         isinstance(n, defines) or (isinstance(n, ast.Name) and n.id == "__name__") for n in ast.walk(statement)
     )

@@ -14,7 +14,7 @@ FOUND = {
     "SBX113": ("y = 0 < 1 < (k := 2.0)", "a statement of its own"),
     "SBX120": ("@property\n    def scale(z):\n        return z", "a function outside of the class"),
     "SBX123": ("from functools import lru_cache\n    y = lru_cache(x)", "a loop or a helper"),
-    "SBX127": ("y = getattr(x, 'sum')()", "by its name"),
+    "SBX127": ("y = getattr(x, 'sum', None)", "by its name"),
     "SBX131": ("y = torch.empty_like(x)", "torch.zeros_like"),
     "SBX132": ("y = x * 1.0\n    y.addmm_(x)", "without the trailing underscore"),
     "SBX133": ("k = int(0.8 * len(x))", "torch.quantile(losses.detach(), 0.8)"),
@@ -61,7 +61,6 @@ def test_a_frequent_way_of_writing_is_told_what_to_write(line: str, words: str) 
     ("source", "words"),
     [
         ("from trl import DPOTrainer\n", "without the trainer"),
-        ("from abc import ABC\nclass A(ABC):\n    pass\n", "derives from nn.Module"),
         ("from enum import Enum\nclass A(Enum):\n    a = [1]\n", "without methods"),
         ("if __name__ == '__main__':\n    loss()\n", "Remove the block"),
         ("from typing import NewType\nk = NewType('K', float)\n", "for annotations only"),
