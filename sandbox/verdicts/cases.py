@@ -37,8 +37,10 @@ CASES: Final[Mapping[str, Sequence[Case]]] = {
         (r".*autocast", "Remove it: losses are computed in float32. Only `enabled=False` is accepted"),
     ),
     "SBX117": (
-        (r"(ABC|abc\.ABC)\b", "Derive the class from nn.Module, or from nothing"),
-        (r"(enum\.)?(Str|Int)?(Enum|Flag)\b", "Use a class of constants without a base. Write: `kind = 'sigmoid'`"),
+        (
+            r"(enum\.)?(Str|Int)?(Enum|Flag)\b",
+            "Members are different texts or numbers, without methods; or use a constant. Write: `kind = 'sigmoid'`",
+        ),
         (r"\w*Trainer\b", "Give the method that computes the loss as a function, without the trainer"),
         (
             r"[A-Z]\w*(Loss|Base\w*|Mixin)\b",
@@ -54,7 +56,12 @@ CASES: Final[Mapping[str, Sequence[Case]]] = {
     ),
     "SBX123": (
         (
-            r"(cache|lru_cache|wraps|cached_property)\b",
+            r"itertools\b",
+            "Remove the import, and write the loops. Write: `pairs = [(i, j) for i in (0, 1) for j in (2, 3)]`",
+        ),
+        (r"operator\b", "Remove the import, and write the operator in a lambda. Write: `add = lambda p, q: p + q`"),
+        (
+            r"(cache|lru_cache|cached_property)\b",
             "Remove the import, and use a loop or a helper. Of functools there are partial and reduce. "
             "Write: `scaled = lambda z: 0.5 * z`",
         ),
@@ -62,7 +69,6 @@ CASES: Final[Mapping[str, Sequence[Case]]] = {
             r"(field|asdict|replace|enum|Enum|StrEnum|IntEnum|namedtuple)\b",
             "Remove the import. A dataclass or NamedTuple with constant defaults is accepted, and so is a class of constants",
         ),
-        (r"(ABC|abc|abstractmethod)\b", "Remove the import: a class derives from nn.Module, or from nothing"),
         (
             r"(trl|transformers|\w*Trainer|accelerate|deepspeed|peft|datasets|PreTrained\w*)\b",
             "Remove the import, and give the function or method that computes the loss alone, without the trainer",
@@ -75,9 +81,16 @@ CASES: Final[Mapping[str, Sequence[Case]]] = {
             "Names of typing are for annotations only: remove the call. Write: `y = rho.clamp(min=-30.0)`",
         ),
     ),
+    "SBX122": (
+        (
+            r".",
+            "Remove the text, or print it in a statement of its own: an f-string there may have formats such as {x:.3f}",
+        ),
+    ),
     "SBX127": (
         (r"(getattr|hasattr|setattr)\b", "Use a parameter with a constant default, or the attribute by its name"),
     ),
+    "SBX128": ((r".", "Let print(...) be a statement of its own, without `file`; or remove it"),),
     "SBX129": (
         (r".*\.(is_cuda|get_device)\b", "Remove it: devices have no effect on a loss. `device=x.device` is accepted"),
         (r"self\.training\b", "Remove it: a loss is only computed in training"),
@@ -96,25 +109,20 @@ CASES: Final[Mapping[str, Sequence[Case]]] = {
             r".*\bParameter\b",
             "A loss has no weights that are trained. Use a constant, or a parameter with a default. Write: `tau = 0.5`",
         ),
-        (r".*\bSequential\b", "Call the layers one after the other. Write: `y = torch.tanh(F.softplus(rho))`"),
         (r"torch\.u?int(8|16|32)?\b", "There are int64 and bool. Write: `mask = (rho < 0).float()`"),
     ),
     "SBX131": (
         (r".*\bempty", "Its values are undefined: use zeros, or torch.where. Write: `out = torch.zeros_like(rho)`"),
     ),
     "SBX132": (
-        (
-            r".*\bfill_\b",
-            "Use torch.full_like, or masked_fill without the underscore. Write: `y = torch.full_like(rho, 0.5)`",
-        ),
         (r".*\brequires_grad_\b", "Remove the call: the policy's arguments have a gradient, the reference's have none"),
     ),
     "SBX133": (
         (r"(int|round)\(", _QUANTILE),
-        (r".*\.data\b", "Use .detach(), which does the same. Write: `weight = torch.sigmoid(rho).detach()`"),
         (
             r".*\.(cpu|item|tolist|numpy)\b",
-            "Keep the tensor, also among further results, and detach it to stop the gradient. Write: `y = rho.mean().detach()`",
+            "Keep the tensor, and detach it to stop the gradient; item() may stand in a dict of metrics or after the loss that is "
+            "returned. Write: `y = rho.mean().detach()`",
         ),
     ),
     "SBX134": (

@@ -122,12 +122,20 @@ BY_PATH: Final[Mapping[str, Call]] = MappingProxyType(
 
 PARTIAL: Final = "functools.partial"
 REDUCE: Final = "functools.reduce"
+SEQUENTIAL: Final = "torch.nn.Sequential"
+NAMESPACE: Final = "types.SimpleNamespace"
 
 METHODS: Final = frozenset(c.path.removeprefix("Tensor.") for c in CALLS if c.path.startswith("Tensor."))
 
 _IN_PLACE = (
     "add sub mul div pow clamp clamp_min clamp_max neg exp log log1p sqrt square abs reciprocal sigmoid tanh relu "
-    "masked_fill lerp addcmul addcdiv nan_to_num subtract multiply divide clip"
+    "masked_fill lerp addcmul addcdiv nan_to_num subtract multiply divide clip scatter scatter_add"
 )
-IN_PLACE: Final = frozenset(f"{name}_" for name in _IN_PLACE.split() if name in METHODS)
-"""Methods that change a tensor in place, such as mul_: each does what the method without the underscore computes."""
+IN_PLACE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **{f"{name}_": f"Tensor.{name}" for name in _IN_PLACE.split() if name in METHODS},
+        "fill_": "torch.full_like",
+        "zero_": "torch.zeros_like",
+    }
+)
+"""Methods that change a tensor in place, such as mul_, each with the call that computes the same."""

@@ -41,6 +41,7 @@ _ON_CONSTANTS: Final = {
 
 COMPOSED: Final[tuple[Spelling, ...]] = (
     call("torch.positive Tensor.positive Tensor.contiguous", X, by="same", layers="Identity"),
+    call("Tensor.cpu", X, P("memory_format", "ignored", None), by="same"),
     call("torch.clone Tensor.clone", X, P("memory_format", "ignored", None), by="copy"),
     call("F.softmin", X, P("dim", "axis", None), DTYPE, by="softmin", layers="Softmin"),
     call(
@@ -115,6 +116,7 @@ COMPOSED: Final[tuple[Spelling, ...]] = (
         )
         for name in ("addcmul", "addcdiv")
     ),
+    call("torch.special.entr", X, OUT, by="entr"),
     call("torch.special.ndtr", X, OUT, by="ndtr"),
     call(
         "torch.isclose Tensor.isclose",
@@ -176,6 +178,43 @@ COMPOSED: Final[tuple[Spelling, ...]] = (
         KEYWORDS,
         OUT,
         by="take_along_dim",
+    ),
+    *(
+        call(
+            f"torch.{name} Tensor.{name}",
+            X,
+            P("dim", "axis"),
+            P("index", "tensor"),
+            P("src", "any", *absent),
+            *more,
+            by=name,
+        )
+        for name, absent, more in (
+            ("scatter", (None,), (KEYWORDS, P("value", "scalar", None))),
+            ("scatter_add", (), ()),
+        )
+    ),
+    call("torch.index_select Tensor.index_select", X, P("dim", "int"), P("index", "tensor"), by="index_select"),
+    call(
+        "torch.bucketize",
+        X,
+        P("boundaries", "tensor"),
+        KEYWORDS,
+        P("out_int32", "flag", False),
+        P("right", "flag", False),
+        OUT,
+        by="bucketize",
+    ),
+    call(
+        "torch.searchsorted",
+        P("boundaries", "tensor"),
+        X,
+        KEYWORDS,
+        P("out_int32", "flag", False),
+        P("right", "flag", False),
+        P("side", "fixed", None),
+        OUT,
+        by="bucketize",
     ),
     call("torch.bmm Tensor.bmm", X, P("mat2", "tensor"), KEYWORDS, OUT, by="bmm"),
     call("torch.einsum", P("equation", "text"), rest("operands", "tensors"), by="einsum"),

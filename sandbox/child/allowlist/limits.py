@@ -35,6 +35,7 @@ MAX_CALL_DEPTH: Final = 24
 SYNTAX: Final[frozenset[type[ast.AST]]] = frozenset(
     {
         ast.Module, ast.FunctionDef, ast.arguments, ast.arg, ast.Return, ast.Assign, ast.AnnAssign, ast.AugAssign,
+        ast.While, ast.Delete, ast.Del,
         ast.For, ast.If, ast.Expr, ast.Pass, ast.Break, ast.Continue, ast.Assert, ast.Import, ast.ImportFrom, ast.alias,
         ast.Lambda, ast.IfExp, ast.BoolOp, ast.And, ast.Or, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Call, ast.keyword,
         ast.Attribute, ast.Subscript, ast.Slice, ast.Name, ast.Load, ast.Store, ast.Constant, ast.Tuple, ast.List,
@@ -49,14 +50,12 @@ SYNTAX: Final[frozenset[type[ast.AST]]] = frozenset(
 
 REFUSED_SYNTAX: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "While": "SBX114",
         "Try": "SBX115", "TryStar": "SBX115", "Raise": "SBX115",
         "With": "SBX116", "AsyncWith": "SBX116",
         "ClassDef": "SBX117",
         "Global": "SBX118", "Nonlocal": "SBX118",
         "Yield": "SBX119", "YieldFrom": "SBX119", "Await": "SBX119", "AsyncFunctionDef": "SBX119", "AsyncFor": "SBX119",
         "FormattedValue": "SBX122", "TemplateStr": "SBX122", "Interpolation": "SBX122",
-        "Delete": "SBX138",
     }
 )  # fmt: skip
 """Refused constructs that have a rule of their own; all others fall under SBX113."""
@@ -87,12 +86,35 @@ MODULES: Final = frozenset(
         "numpy",
         "dataclasses",
         "functools",
+        "abc",
+        "logging",
+        "warnings",
+        "collections",
+        "enum",
+        "types",
     }
 )
 """Modules that an import may name. An import binds the name to a facade; no module is loaded. numpy has constants
-and functions of numbers only, functools has partial and reduce, and dataclasses the decorator."""
+and functions of numbers only, functools has partial and reduce, and dataclasses the decorator. What logging and warnings report is
+dropped."""
 
-FORMS: Final = frozenset({"torch.nn.Module", "torch.no_grad", "torch.enable_grad", "dataclasses.dataclass"})
+FORMS: Final = frozenset(
+    {
+        "torch.nn.Module",
+        "torch.no_grad",
+        "torch.enable_grad",
+        "dataclasses.dataclass",
+        "dataclasses.field",
+        "collections.namedtuple",
+        "enum.Enum",
+        "enum.IntEnum",
+        "enum.StrEnum",
+        "enum.auto",
+        "abc.ABC",
+        "abc.abstractmethod",
+        "functools.wraps",
+    }
+)
 """Further names that an import may have, because `static.unwrapping` and `static.classes` rewrite their usual
 forms. Any other use is refused."""
 
@@ -109,7 +131,7 @@ REFUSED_NAMES: Final[Mapping[str, str]] = MappingProxyType({"print": "SBX128", "
 
 # --- attributes -------------------------------------------------------------------------------------------------------
 
-TENSOR_PROPERTIES: Final = frozenset({"shape", "dtype", "device", "ndim", "T", "mT"})
+TENSOR_PROPERTIES: Final = frozenset({"shape", "dtype", "device", "ndim", "T", "mT", "data"})
 PAIR_ATTRIBUTES: Final = frozenset({"values", "indices"})
 CONTAINER_METHODS: Final = frozenset({"append", "extend", "items", "keys", "values", "get", "update", "pop"})
 FINFO_ATTRIBUTES: Final[Mapping[str, float]] = MappingProxyType(

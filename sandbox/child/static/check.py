@@ -15,13 +15,16 @@ from types import CodeType
 
 from sandbox.child.allowlist import limits
 from sandbox.child.protocol import Refusal, SourceSpan, Violation
+from sandbox.child.static.attributes import without_getattr
+from sandbox.child.static.class_forms import as_class
 from sandbox.child.static.classes import ClassSource, read_attributes, take_apart
-from sandbox.child.static.description import without_description
+from sandbox.child.static.description import without_description, without_type_checks
 from sandbox.child.static.entry import Entry, find_entry
-from sandbox.child.static.imports import Imports, resolve, without_aliases
+from sandbox.child.static.imports import Imports, resolve, without_aliases, without_casts
+from sandbox.child.static.reporting import without_reports
 from sandbox.child.static.restricted import compile_checked
-from sandbox.child.static.signatures import lambdas_to_functions, without_slashes
-from sandbox.child.static.source_text import check_letters, check_text, split_lines
+from sandbox.child.static.signatures import decorated, lambdas_to_functions, without_slashes
+from sandbox.child.static.source_text import check_letters, check_text, split_lines, without_fences
 from sandbox.child.static.unwrapping import Unwrapper, is_wrapped
 from sandbox.child.static.vocabulary import Vocabulary
 from sandbox.contracts.contract import Contract
@@ -46,16 +49,22 @@ def check(source: str, contract: Contract, arguments: Sequence[str] = ()) -> Che
     classes: list[ClassSource] = []
     refused_classes: list[Violation] = []
     try:
-        tree = _parse(source)
+        tree, text = _parse(source)
         notes += without_description(tree)
+        without_type_checks(tree)
         lambdas_to_functions(tree)
         nodes = _nodes(tree)
+        without_getattr(tree)
         without_slashes(nodes)
-        check_letters(source, nodes)
+        check_letters(text, nodes)
         imports = without_aliases(tree, resolve(nodes))
+        notes += without_reports(tree, imports.names)
         if is_wrapped(nodes):
             classes, refused_classes = _unwrap(tree, imports, notes)
+        else:
+            read_attributes(tree, imports.names, ())
         nodes = _nodes(tree)
+        without_casts(nodes, imports.annotations)
     except Refusal as refusal:
         return [refusal.violation]
     vocabulary = Vocabulary(contract, imports)
@@ -79,18 +88,21 @@ def _unwrap(tree: ast.Module, imports: Imports, notes: list[Violation]) -> tuple
     violations: list[Violation] = []
     body: list[ast.stmt] = []
     once = _bound_once(tree)
+    used = frozenset(n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Load))
     for statement in tree.body:
+        statement = as_class(statement, imports.names) or statement
         if isinstance(statement, ast.ClassDef):
-            taken = take_apart(statement, imports, notes, {c.name: c for c in classes if c.name in once})
+            taken = take_apart(statement, imports, notes, {c.name: c for c in classes if c.name in once}, used)
             if isinstance(taken, Violation):
                 violations.append(taken)
             else:
                 classes.append(taken[0])
                 body += taken[1]
         else:
+            body.append(statement)
             if isinstance(statement, ast.FunctionDef):
                 Unwrapper(imports.names, notes).visit(statement)
-            body.append(statement)
+                body += decorated(statement, once)
     tree.body = body
     read_attributes(tree, imports.names, classes)
     parents = {c.parent for c in classes}
@@ -107,8 +119,24 @@ def _bound_once(tree: ast.Module) -> set[str]:
     return {name for name, count in found.items() if count == 1}
 
 
-def _parse(source: str) -> ast.Module:
+def _parse(source: str) -> tuple[ast.Module, str]:
+    """The syntax tree, and the text of which it was made: where the source is no Python, what stands between Markdown fences."""
     check_text(source)
+    code = without_fences(source)
+    if code != source and _is_python(source):
+        code = source  # the fences stand in a docstring
+    return _parsed(code), code
+
+
+def _is_python(source: str) -> bool:
+    try:
+        _parsed(source)
+    except Refusal as refusal:
+        return refusal.violation.code == "SBX107"
+    return True
+
+
+def _parsed(source: str) -> ast.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

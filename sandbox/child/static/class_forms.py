@@ -5,6 +5,7 @@ self.beta = self.scale = beta         two assignments
 self.register_buffer("w", value)      self.w = value
 @staticmethod                         a method that does not use `self`
 @classmethod, @property               a method that gets the class, and one that is called where it is read
+ABC, @abstractmethod                  left out: an abstract method may be called here, and refuses by its body
 @dataclass, NamedTuple                `__init__` with the fields as parameters
 __constants__, extra_repr, __repr__   left out: torch uses them to print a module or to compile it
 """
@@ -13,11 +14,13 @@ from __future__ import annotations
 
 import ast
 import copy
+import keyword
 from collections.abc import Iterator, Mapping
 from itertools import count, islice
 
 from sandbox.child.static.imports import Imports, full_name
-from sandbox.child.static.syntax import is_constant, is_self
+from sandbox.child.static.syntax import NAMED_TUPLE, is_constant, is_self
+from sandbox.child.static.unwrapping import guard
 
 _FOR_PRINTING = frozenset({"extra_repr", "__repr__", "__str__"})
 _ABOUT_DATACLASSES = frozenset({"frozen", "slots", "kw_only", "eq", "repr", "order", "unsafe_hash"})
@@ -27,6 +30,12 @@ KINDS = {"staticmethod": "@", "classmethod": "%", "property": "&"}
 
 def simplify(node: ast.ClassDef, imports: Imports) -> dict[str, str]:
     """Replace the forms above, in place. Other forms stay as they are. Returns the signs of decorated methods by name."""
+    node.bases = [base for base in node.bases if full_name(base, imports.names) != "abc.ABC"]
+    for part in node.body:
+        if isinstance(part, ast.FunctionDef):
+            part.decorator_list = [
+                d for d in part.decorator_list if full_name(d, imports.names) != "abc.abstractmethod"
+            ]
     node.body = [part for part in node.body if not _is_left_out(part)]
     _without_fields(node, imports)
     node.body = node.body or [ast.copy_location(ast.Pass(), node)]
@@ -42,6 +51,99 @@ def simplify(node: ast.ClassDef, imports: Imports) -> dict[str, str]:
     return signs
 
 
+def fields_of_tuple(node: ast.ClassDef, imports: Imports) -> tuple[str, ...]:
+    """The fields of a NamedTuple, in order; none for any other class."""
+    if len(node.bases) != 1 or not _is_named_tuple(node.bases[0], imports):
+        return ()
+    return tuple(p.target.id for p in node.body if isinstance(p, ast.AnnAssign) and isinstance(p.target, ast.Name))
+
+
+def as_class(node: ast.stmt, names: Mapping[str, str]) -> ast.ClassDef | None:
+    """`Pair = namedtuple("Pair", "a b")` as a class that derives from NamedTuple; None for any other statement."""
+    match node:
+        case ast.Assign([ast.Name(name)], ast.Call(function, [ast.Constant(str(given)), fields], options)) if (
+            given == name and full_name(function, names) == "collections.namedtuple"
+        ):
+            known = _field_names(fields)
+            defaults = _defaults(options)
+            if known is None or defaults is None or len(defaults) > len(known):
+                return None
+            values = [None] * (len(known) - len(defaults)) + defaults
+            body: list[ast.stmt] = [
+                ast.copy_location(ast.AnnAssign(_name(field, node, ast.Store()), _name("object", node), value, 1), node)
+                for field, value in zip(known, values, strict=True)
+            ]
+            base = ast.copy_location(ast.Name(NAMED_TUPLE, ast.Load()), node)
+            made = ast.ClassDef(name=name, bases=[base], keywords=[], body=body, decorator_list=[])
+            if "type_params" in ast.ClassDef._fields:
+                made.type_params = []  # type: ignore[attr-defined]
+            return ast.copy_location(made, node)
+    return None
+
+
+def _field_names(node: ast.expr) -> list[str] | None:
+    match node:
+        case ast.Constant(str(text)):
+            found = text.replace(",", " ").split()
+        case ast.List(elts=parts) | ast.Tuple(elts=parts) if all(isinstance(p, ast.Constant) for p in parts):
+            found = [str(p.value) for p in parts if isinstance(p, ast.Constant)]
+        case _:
+            return None
+    fine = all(f.isidentifier() and not f.startswith("_") and not keyword.iskeyword(f) for f in found)
+    return found if found and fine and len({*found}) == len(found) else None
+
+
+def _defaults(options: list[ast.keyword]) -> list[ast.expr] | None:
+    match options:
+        case []:
+            return []
+        case [ast.keyword("defaults", ast.List(elts=values) | ast.Tuple(elts=values))]:
+            return values
+    return None
+
+
+def _name(name: str, at: ast.AST, ctx: ast.expr_context | None = None) -> ast.Name:
+    return ast.copy_location(ast.Name(name, ctx or ast.Load()), at)
+
+
+_ABOUT_FIELDS = frozenset({"default", "default_factory", "metadata", "repr", "compare", "hash"})
+
+
+def _is_plain_value(value: ast.expr) -> bool:
+    if isinstance(value, ast.Dict):
+        return all(isinstance(v, ast.Constant) for v in [*value.keys, *value.values])
+    return isinstance(value, ast.Constant)
+
+
+def _plain_field(part: ast.AnnAssign, imports: Imports) -> ast.expr | None:
+    """Replace `field(default=1.0)` by the value, in place.
+
+    Returns what a `default_factory` makes; the default then says that the argument is missing.
+    """
+    made: ast.expr
+    match part.value:
+        case ast.Call(function, [], options) if full_name(function, imports.names) == "dataclasses.field":
+            given = {o.arg: o.value for o in options}
+            about = [v for name, v in given.items() if name not in ("default", "default_factory")]
+            if not given.keys() <= _ABOUT_FIELDS or not all(map(_is_plain_value, about)):
+                return None
+            match given.get("default"), given.get("default_factory"):
+                case None, None if not given.keys() & {"default", "default_factory"}:
+                    part.value = None
+                case ast.expr() as value, None:
+                    part.value = value
+                case None, ast.Lambda(
+                    ast.arguments(args=[], posonlyargs=[], kwonlyargs=[], vararg=None, kwarg=None), made
+                ):
+                    part.value = guard("_missing_", [], part)
+                    return made
+                case None, ast.Name("list" | "dict" as kind):
+                    made = ast.List([], ast.Load()) if kind == "list" else ast.Dict([], [])
+                    part.value = guard("_missing_", [], part)
+                    return ast.copy_location(made, part)
+    return None
+
+
 def _without_fields(node: ast.ClassDef, imports: Imports) -> None:
     """Write the `__init__` of a dataclass or NamedTuple, in place; its fields with defaults stay as constants of the class."""
     is_dataclass = (
@@ -49,10 +151,14 @@ def _without_fields(node: ast.ClassDef, imports: Imports) -> None:
     )
     is_tuple = not node.decorator_list and len(node.bases) == 1 and _is_named_tuple(node.bases[0], imports)
     own = {part.name for part in node.body if isinstance(part, ast.FunctionDef)}
-    if not (is_dataclass or is_tuple) or own & {"__init__", "__new__", "__post_init__"}:
+    if not (is_dataclass or is_tuple) or own & {"__init__", "__new__"}:
         return
     fields = [part for part in node.body if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)]
     names = [part.target.id for part in fields if isinstance(part.target, ast.Name)]
+    after = [m for m in node.body if isinstance(m, ast.FunctionDef) and m.name == _AFTER_INIT]
+    if after and (is_tuple or not _fits_in_init(after, names)):
+        return
+    factories = {part: _plain_field(part, imports) if is_dataclass else None for part in fields}
     given = [part.value is not None for part in fields]
     bound = [name for name in map(_bound, node.body) if name]
     special = any(word in ast.dump(part.annotation) for part in fields for word in ("ClassVar", "InitVar", "KW_ONLY"))
@@ -62,15 +168,21 @@ def _without_fields(node: ast.ClassDef, imports: Imports) -> None:
     sets: list[ast.stmt] = []
     for name, part in zip(names, fields, strict=True):
         me = ast.copy_location(ast.Name("self", ast.Load()), part)
-        value = ast.copy_location(ast.Name(name, ast.Load()), part)
+        value: ast.expr = ast.copy_location(ast.Name(name, ast.Load()), part)
+        if made := factories[part]:
+            missing = guard("_missing_", [copy.deepcopy(value)], part)
+            value = ast.copy_location(ast.IfExp(missing, made, value), part)
         sets.append(_assign(ast.Attribute(me, name, ast.Store()), value, part))
+    for method in after:
+        node.body.remove(method)
+        sets += method.body
     parameters = [
         ast.copy_location(ast.arg(name), part) for name, part in zip(["self", *names], [node, *fields], strict=True)
     ]
     defaults = [copy.deepcopy(part.value) for part in fields if part.value is not None]
     arguments = ast.arguments(posonlyargs=[], args=parameters, kwonlyargs=[], kw_defaults=[], defaults=defaults)
     node.body.append(function("__init__", arguments, sets, node))
-    node.body = [part for part in node.body if part not in fields or part.value is not None]
+    node.body = [part for part in node.body if part not in fields or (part.value is not None and not factories[part])]
 
 
 def with_constants(node: ast.ClassDef) -> ast.AST | None:
@@ -124,6 +236,17 @@ def _bound(part: ast.stmt) -> str:
     return target.id if isinstance(target, ast.Name) else part.name if isinstance(part, ast.FunctionDef) else ""
 
 
+_AFTER_INIT = "__post_init__"
+
+
+def _fits_in_init(methods: list[ast.FunctionDef], fields: list[str]) -> bool:
+    """Whether the statements of `__post_init__` mean the same at the end of `__init__`, whose parameters are the fields."""
+    (method,) = methods[:1]
+    takes_self = [a.arg for a in ast.walk(method.args) if isinstance(a, ast.arg)] == ["self"]
+    plain = not any(isinstance(n, ast.Return) for n in ast.walk(method)) and not method.decorator_list
+    return len(methods) == 1 and takes_self and plain and not _names(method) & {*fields}
+
+
 def _makes_dataclass(decorator: ast.expr, imports: Imports) -> bool:
     match decorator:
         case ast.Call(func, [], options):
@@ -133,6 +256,8 @@ def _makes_dataclass(decorator: ast.expr, imports: Imports) -> bool:
 
 
 def _is_named_tuple(base: ast.expr, imports: Imports) -> bool:
+    if isinstance(base, ast.Name) and base.id == NAMED_TUPLE:
+        return True
     if isinstance(base, ast.Attribute):
         return base.attr == "NamedTuple" and isinstance(base.value, ast.Name) and base.value.id in imports.annotations
     return isinstance(base, ast.Name) and base.id == "NamedTuple" and base.id in imports.annotations

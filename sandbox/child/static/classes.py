@@ -13,9 +13,10 @@ import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sandbox.child.allowlist import limits
+from sandbox.child.allowlist import calls, limits
 from sandbox.child.protocol import SourceSpan, Violation
-from sandbox.child.static.class_forms import KINDS, simplify, with_constants
+from sandbox.child.static.class_forms import KINDS, fields_of_tuple, simplify, with_constants
+from sandbox.child.static.enums import members_of
 from sandbox.child.static.imports import Imports, full_name
 from sandbox.child.static.syntax import first_line, is_default, is_docstring, is_guarded_name, is_self, name_span
 from sandbox.child.static.unwrapping import Unwrapper, constant, guard, statement
@@ -43,9 +44,21 @@ class ClassSource:
 
 
 def take_apart(
-    node: ast.ClassDef, imports: Imports, notes: list[Violation], earlier: Mapping[str, ClassSource]
+    node: ast.ClassDef,
+    imports: Imports,
+    notes: list[Violation],
+    earlier: Mapping[str, ClassSource],
+    used: frozenset[str],
 ) -> tuple[ClassSource, list[ast.stmt]] | Violation:
-    """The class and the statements that replace it, or the violation for which it is refused. It may derive from `earlier` ones."""
+    """The class and the statements that replace it, or the violation for which it is refused. It may derive from `earlier` ones.
+
+    `used` are the names of attributes that the source reads.
+    """
+    enum = members_of(node, imports.names)
+    if enum is not None:
+        return _enum(node, *enum)
+    span = name_span(node)
+    fields = fields_of_tuple(node, imports)
     signs = simplify(node, imports)
     parent = earlier.get(node.bases[0].id) if len(node.bases) == 1 and isinstance(node.bases[0], ast.Name) else None
     refused = _refused(node, imports.names, signs, parent)
@@ -55,10 +68,10 @@ def take_apart(
     constants = {
         _target(s): s.value for s in node.body if isinstance(s, ast.Assign | ast.AnnAssign) and s.value is not None
     }
-    span = name_span(node)
     attributes = frozenset(constants.keys() | _assigned(own.get(INIT)) | own.keys() - {INIT, "__call__"})
     for name, method in own.items():
-        _Method(imports.names, notes, name == INIT, node.name, parent).visit(method)
+        kept = used | own.keys() | (parent.methods.keys() if parent is not None else frozenset())
+        _Method(imports.names, notes, name == INIT, node.name, parent, kept).visit(method)
         method.name = f"{node.name}.{name}"
     methods = dict(own)
     if parent is not None:  # what the class defines itself hides what it inherits, be it a method or a constant
@@ -72,6 +85,8 @@ def take_apart(
         parts += [constant(signs.get(name, ".") + name, node), _name(method.name, node)]
     for name, value in constants.items():
         parts += [constant(f"={name}", node), value]
+    if fields:
+        parts += [constant("#", node), constant(fields, node)]
     made = guard("_class_", parts, node)
     binding = ast.copy_location(ast.Assign([_name(node.name, node, ast.Store())], made), node)
     notes.append(Violation("SBX250", span))
@@ -81,15 +96,30 @@ def take_apart(
     return made_of, [*own.values(), binding]
 
 
+def _enum(node: ast.ClassDef, kind: str, members: Mapping[str, object]) -> tuple[ClassSource, list[ast.stmt]]:
+    parts: list[ast.expr] = [constant(kind, node)]
+    for name, value in members.items():
+        parts += [constant(name, node), constant(value, node)]
+    binding = ast.copy_location(ast.Assign([_name(node.name, node, ast.Store())], guard("_enum_", parts, node)), node)
+    attributes = frozenset({*members, "name", "value"})
+    return ClassSource(node.name, name_span(node), {}, {}, frozenset(), attributes), [binding]
+
+
 def read_attributes(tree: ast.Module, names: Mapping[str, str], classes: Sequence[ClassSource]) -> None:
-    """Let the guard `_self_` read the attributes that the source's own classes have, in place."""
-    found = frozenset(name for c in classes for name in c.attributes if not _is_reserved(name))
+    """Let the guard `_self_` read the attributes that the source's own classes and namespaces have, in place."""
+    given = {k.arg for n in ast.walk(tree) if _makes_namespace(n, names) for k in n.keywords if k.arg}  # type: ignore[attr-defined]
+    own = given | {name for c in classes for name in c.attributes}
+    found = frozenset(name for name in own if not _is_reserved(name))
     if found:
         _Reading(names, found).visit(tree)
 
 
 def _is_reserved(name: str) -> bool:
     return name in limits.REFUSED_ATTRIBUTES or is_guarded_name(name) or name.endswith("_")
+
+
+def _makes_namespace(node: ast.AST, names: Mapping[str, str]) -> bool:
+    return isinstance(node, ast.Call) and full_name(node.func, names) == calls.NAMESPACE
 
 
 class _Reading(ast.NodeTransformer):
@@ -182,11 +212,18 @@ class _Method(Unwrapper):
     _in_module = False
 
     def __init__(
-        self, names: Mapping[str, str], notes: list[Violation], is_init: bool, own: str, parent: ClassSource | None
+        self,
+        names: Mapping[str, str],
+        notes: list[Violation],
+        is_init: bool,
+        own: str,
+        parent: ClassSource | None,
+        kept: frozenset[str],
     ) -> None:
         super().__init__(names, notes)
         self._is_init = is_init
         self._own = own
+        self._kept = kept
         self._inherited = (
             {name: m for name, m in parent.methods.items() if name not in parent.signs} if parent is not None else {}
         )
@@ -209,10 +246,27 @@ class _Method(Unwrapper):
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         return self._setting(node)
 
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
+        self.generic_visit(node)
+        return self._report(node.target, node.value, node) or node
+
+    def _report(self, target: ast.expr, value: ast.expr, node: ast.stmt) -> ast.stmt | None:
+        """The value alone, where a method keeps it in an attribute that nothing reads, such as `self.last_margin = ...`."""
+        match target:
+            case ast.Attribute(me, name) if not self._is_init and is_self(me) and name not in self._kept:
+                self._note("SBX264", node)
+                return statement(value, node)
+        return None
+
     def _setting(self, node: ast.Assign | ast.AnnAssign) -> ast.AST:
         name = _self_target(node) if self._is_init else None
         if name is None or node.value is None:
-            return self.generic_visit(node)
+            self.generic_visit(node)
+            target = (
+                node.target if isinstance(node, ast.AnnAssign) else node.targets[0] if len(node.targets) == 1 else None
+            )
+            reported = self._report(target, node.value, node) if target is not None and node.value is not None else None
+            return reported or node
         return _set(name, self.visit(node.value), node)
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:

@@ -26,6 +26,20 @@ def without_description(tree: ast.Module) -> list[Violation]:
     return removed
 
 
+def without_type_checks(tree: ast.Module) -> None:
+    """Replace `if TYPE_CHECKING:` around imports by the imports, in place: names for annotations may be imported anywhere."""
+    kept: list[ast.stmt] = []
+    for statement in tree.body:
+        match statement:
+            case ast.If(ast.Name("TYPE_CHECKING") | ast.Attribute(ast.Name(), "TYPE_CHECKING"), body, []) if all(
+                isinstance(s, ast.Import | ast.ImportFrom) for s in body
+            ):
+                kept += body
+            case _:
+                kept.append(statement)
+    tree.body = kept
+
+
 def _is_description(statement: ast.stmt) -> bool:
     match statement:
         case ast.Assign(targets=[ast.Name(id)], value=ast.Constant()):

@@ -60,7 +60,10 @@ def resolve(nodes: Iterable[ast.AST]) -> Imports:
 
 
 def without_aliases(tree: ast.Module, imports: Imports) -> Imports:
-    """Take aliases of types, such as `Losses = Tuple[Tensor, Tensor]`, out of the module; they count as names for annotations."""
+    """Take aliases of types, such as `Losses = Tuple[Tensor, Tensor]`, out of the module; they count as names for annotations.
+
+    A Protocol and a TypedDict, which nothing may call, are such names too.
+    """
     known, kept = set(imports.annotations), []
     for statement in tree.body:
         alias = _alias(statement, known)
@@ -75,11 +78,59 @@ def without_aliases(tree: ast.Module, imports: Imports) -> Imports:
 def _alias(statement: ast.stmt, types: set[str]) -> str | None:
     """The name that a statement binds to an expression of types; `types` are the names of which one must occur in it."""
     match statement:
+        case ast.ClassDef(name, [ast.Name("Protocol" | "TypedDict" as base)], [], body, []) if base in types and all(
+            map(_is_type_only, body)
+        ):
+            return name
         case ast.Assign([ast.Name(name)], value) | ast.AnnAssign(ast.Name(name), _, ast.expr() as value):
             parts = list(ast.walk(value))
+            if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "TypeVar":
+                given = [*value.args, *(k.value for k in value.keywords)]
+                fine = "TypeVar" in types and all(isinstance(p, TYPE_PARTS) for g in given for p in ast.walk(g))
+                return name if fine else None
             if all(isinstance(p, TYPE_PARTS) for p in parts):
                 return name if any(isinstance(p, ast.Name) and p.id in types for p in parts) else None
     return None
+
+
+def _is_type_only(part: ast.stmt) -> bool:
+    """Whether a part of a Protocol or TypedDict only says what there is: nothing in it could be executed."""
+    match part:
+        case ast.Pass() | ast.Expr(ast.Constant()):
+            return True
+        case ast.AnnAssign(ast.Name(), annotation, None):
+            return all(isinstance(p, TYPE_PARTS) for p in ast.walk(annotation))
+        case ast.FunctionDef(args=arguments, body=body, decorator_list=[], returns=returns):
+            written = [returns, *(n.annotation for n in ast.walk(arguments) if isinstance(n, ast.arg))]
+            plain = not arguments.defaults and not any(arguments.kw_defaults)
+            typed = all(isinstance(p, TYPE_PARTS) for w in written if w is not None for p in ast.walk(w))
+            return plain and typed and all(isinstance(s, ast.Pass) or _is_constant_alone(s) for s in body)
+    return False
+
+
+def _is_constant_alone(node: ast.stmt) -> bool:
+    """Whether a statement is a constant alone, such as a docstring or `...`."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def without_casts(nodes: Iterable[ast.AST], types: frozenset[str]) -> None:
+    """Replace `cast(Tensor, x)` of typing by x, in place."""
+    for node in nodes:
+        for name, value in ast.iter_fields(node):
+            if isinstance(value, ast.expr):
+                setattr(node, name, _uncast(value, types))
+            elif isinstance(value, list):
+                value[:] = [_uncast(v, types) if isinstance(v, ast.expr) else v for v in value]
+
+
+def _uncast(node: ast.expr, types: frozenset[str]) -> ast.expr:
+    while isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "cast" and "cast" in types:
+        match node.args, node.keywords:
+            case [kind, value], [] if all(isinstance(p, TYPE_PARTS) for p in ast.walk(kind)):
+                node = value
+            case _:
+                break
+    return node
 
 
 def bindings(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
@@ -137,7 +188,7 @@ def is_exposed(path: str) -> bool:
         or path in calls.DTYPES
         or path in calls.TYPES
         or path in LAYERS
-        or path in (calls.PARTIAL, calls.REDUCE)
+        or path in (calls.PARTIAL, calls.REDUCE, calls.NAMESPACE, calls.SEQUENTIAL)
     )
 
 

@@ -17,7 +17,7 @@ from sandbox.child.protocol import Refusal
 from sandbox.child.source_locations import FILENAME
 from sandbox.child.static.imports import bindings
 from sandbox.child.static.syntax import is_guarded_name
-from sandbox.child.static.unwrapping import GradBlock, Guard
+from sandbox.child.static.unwrapping import GradBlock, Guard, TryBlock
 
 _NO_ARGUMENTS = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
 
@@ -80,6 +80,24 @@ class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
             node.value = _guard("_mapping_", [node.value], node.value)
         return node
 
+    def visit_While(self, node: ast.While) -> ast.AST:
+        """Each test of the condition counts a step."""
+        node = self.node_contents_visit(node)
+        node.test = _guard("_while_", [node.test], node.test)
+        return node
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> Any:
+        """`x[key] += value` becomes the call of a guard."""
+        if isinstance(node.target, ast.Subscript):
+            parts = [self.visit(part) for part in (node.target.value, node.target.slice, node.value)]
+            name = ast.copy_location(ast.Constant(type(node.op).__name__), node)
+            return ast.copy_location(ast.Expr(_guard("_changeitem_", [name, *parts], node)), node)
+        return super().visit_AugAssign(node)
+
+    def visit_Set(self, node: ast.Set) -> ast.AST:
+        """A set of constants, for `in` only."""
+        return _guard("_constants_", [self.visit(item) for item in node.elts], node)
+
     def visit_Assign(self, node: ast.Assign) -> Any:
         """`x[key] = value` becomes the call of a guard; the value is computed first, as in Python."""
         match node.targets:
@@ -126,6 +144,12 @@ class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
     def visit_Guard(self, node: Guard) -> ast.AST:
         arguments = [self.visit(argument) for argument in node.args]
         return ast.copy_location(ast.Call(node.func, arguments, []), node)
+
+    def visit_TryBlock(self, node: TryBlock) -> list[ast.stmt]:
+        """The body between two guards, like that of a GradBlock."""
+        body = [made for inner in node.body for made in _listed(self.visit(inner))]
+        before, after = (_statement(name, [], node) for name in ("_try_", "_tried_"))
+        return [before, ast.copy_location(ast.Try(body=body, handlers=[], orelse=[], finalbody=[after]), node)]
 
     def visit_GradBlock(self, node: GradBlock) -> list[ast.stmt]:
         """The body between two guards, with `try: ... finally:` so that the second always runs."""

@@ -1,9 +1,10 @@
-"""Rewriting of how functions are defined: `loss = lambda ...: ...` becomes a function, and a `/` among parameters is dropped."""
+"""Rewriting of how functions are defined: `loss = lambda ...: ...` becomes a function, a `/` is
+dropped, decorators become calls."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from sandbox.child.static.syntax import WAS_LAMBDA
 
@@ -21,6 +22,33 @@ def _function(statement: ast.stmt) -> ast.FunctionDef | None:
             made = ast.FunctionDef(name, arguments, [returned], [], None, WAS_LAMBDA)
             return ast.copy_location(made, statement)
     return None
+
+
+def decorated(function: ast.FunctionDef, once: Collection[str]) -> list[ast.stmt]:
+    """The statements `f = decorator(f)` for a function's decorators that are the source's own functions.
+
+    They are dropped, in place.
+
+    `once` are the names that are bound in one place only. If another decorator is among them, all stay, and are refused.
+    """
+    found = function.decorator_list
+    if function.name not in once or not all(_is_own(d, once) for d in found):
+        return []
+    function.decorator_list = []
+    made: list[ast.stmt] = []
+    for decorator in reversed(found):
+        target, argument = (ast.Name(function.name, ctx) for ctx in (ast.Store(), ast.Load()))
+        call = ast.Call(decorator, [argument], [])
+        statement = ast.Assign([target], call)
+        for new in (target, argument, call, statement):
+            ast.copy_location(new, decorator)
+        made.append(statement)
+    return made
+
+
+def _is_own(decorator: ast.expr, once: Collection[str]) -> bool:
+    function = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return isinstance(function, ast.Name) and function.id in once
 
 
 def without_slashes(nodes: Iterable[ast.AST]) -> None:

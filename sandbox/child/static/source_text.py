@@ -23,6 +23,19 @@ _NUMBER = re.compile(rf"[0-9][0-9a-zA-Z_.]{{{limits.MAX_NUMBER_CHARACTERS},}}")
 _NON_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
+_FENCE = re.compile(r"[ \t]*(```|~~~)[ \t]*(?:python3?|py)?[ \t]*", re.IGNORECASE)
+
+
+def without_fences(source: str) -> str:
+    """The code of a reply in Markdown with one fenced block, with every other line empty; any other source as it is."""
+    lines = split_lines(source)
+    fences = [i for i, line in enumerate(lines) if line.lstrip().startswith(("```", "~~~"))]
+    if len(fences) != 2 or not all(_FENCE.fullmatch(lines[i]) for i in fences):
+        return source
+    first, last = fences
+    return "\n".join(line if first < i < last else "" for i, line in enumerate(lines))
+
+
 def split_lines(source: str) -> list[str]:
     """The lines as Python's parser counts them: form feeds and Unicode line separators do not end a line."""
     return _NEWLINE.split(source)

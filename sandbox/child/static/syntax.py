@@ -9,6 +9,9 @@ from sandbox.child.protocol import SourceSpan
 WAS_LAMBDA = "lambda"
 """The type comment of a function that `signatures` made of a lambda. The parser, which reads no type comments, never sets one."""
 
+NAMED_TUPLE = ".NamedTuple"
+"""The base of a class that was written as a call of namedtuple. No source can write this name."""
+
 
 def is_docstring(node: ast.stmt) -> bool:
     """Whether a statement consists of a string only."""
@@ -83,5 +86,5 @@ def head_span(node: ast.FunctionDef) -> SourceSpan:
 
 def _before_name(node: ast.FunctionDef | ast.ClassDef) -> str:
     if isinstance(node, ast.ClassDef):
-        return "class "
+        return "" if any(isinstance(b, ast.Name) and b.id == NAMED_TUPLE for b in node.bases) else "class "
     return "" if node.type_comment == WAS_LAMBDA else "def "

@@ -20,7 +20,7 @@ _GRAD_MODES = {"torch.no_grad": False, "torch.enable_grad": True}
 _INERT_DECORATORS = frozenset({"torch.compile", "torch.jit.script"})
 """They make a function faster and change no value. `staticmethod` changes nothing in a module."""
 _PRECISION = frozenset({"torch.autocast", "torch.amp.autocast", "torch.cuda.amp.autocast"})
-_WRAPPERS = (ast.With, ast.Raise, ast.Assert, ast.ClassDef, ast.Match)
+_WRAPPERS = (ast.With, ast.Raise, ast.Assert, ast.ClassDef, ast.Match, ast.Try)
 
 
 class Guard(ast.Call):
@@ -31,7 +31,11 @@ class GradBlock(ast.If):
     """The body of `with torch.no_grad():` or `with torch.enable_grad():`; `test` says whether gradients are kept."""
 
 
-MARKERS = frozenset({Guard, GradBlock})
+class TryBlock(ast.If):
+    """The body of a `try`."""
+
+
+MARKERS = frozenset({Guard, GradBlock, TryBlock})
 """The node classes that only this module and `classes` create."""
 
 
@@ -57,7 +61,8 @@ def is_wrapped(nodes: Iterable[ast.AST]) -> bool:
     """Whether there is anything to rewrite."""
     return any(
         isinstance(n, _WRAPPERS)
-        or (isinstance(n, ast.Attribute) and n.attr == "accelerator")
+        or (isinstance(n, ast.Attribute) and n.attr in ("accelerator", "namedtuple"))
+        or (isinstance(n, ast.alias) and n.name == "namedtuple")
         or (isinstance(n, ast.FunctionDef) and bool(n.decorator_list))
         for n in nodes
     )
@@ -93,6 +98,37 @@ class Unwrapper(ast.NodeTransformer):
         """Keep a class inside a function; the vocabulary check refuses it."""
         return node
 
+    def visit_If(self, node: ast.If) -> ast.AST:
+        """`if torch.isnan(x).any(): raise ...` is an assertion: a condition on tensors counts as not met."""
+        self.generic_visit(node)
+        match node.body, node.orelse:
+            case [ast.Expr(Guard(ast.Name("_raise_")))], []:
+                node.test = _assumed(node.test, False)
+        return node
+
+    def visit_Try(self, node: ast.Try) -> Any:
+        """The body, then what `else` has: a trace that raises is refused, so the handlers never run. They are checked too."""
+        self.generic_visit(node)
+        caught = [h.name for h in node.handlers if h.name]
+        if not all(isinstance(s, ast.Pass) for s in node.finalbody) or not all(map(_is_plain_handler, node.handlers)):
+            return node
+        self._note("SBX265", node)
+        body: list[ast.stmt] = [ast.copy_location(TryBlock(test=constant(True, node), body=node.body, orelse=[]), node)]
+        rest = [*node.orelse]
+        never: list[ast.stmt] = [
+            ast.copy_location(
+                ast.Assign([ast.copy_location(ast.Name(name, ast.Store()), node)], constant(None, node)), node
+            )
+            for name in caught
+        ]
+        for handler in node.handlers:
+            never += handler.body
+        return [
+            *body,
+            *rest,
+            ast.copy_location(ast.If(constant(False, node), never or [ast.copy_location(ast.Pass(), node)], []), node),
+        ]
+
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
         """Drop the exception: a candidate whose trace reaches the `raise` is refused."""
         self._note("SBX255", node)
@@ -112,6 +148,9 @@ class Unwrapper(ast.NodeTransformer):
         return statement(guard("_assert_", [constant(wanted, node), self.visit(test)], node), node)
 
     def _is_inert(self, decorator: ast.expr) -> bool:
+        match decorator:
+            case ast.Call(function, [ast.Name()], []) if full_name(function, self._names) == "functools.wraps":
+                return True
         if isinstance(decorator, ast.Call) and _has_constants_only(decorator):
             decorator = decorator.func
         if isinstance(decorator, ast.Name) and decorator.id == "staticmethod":
@@ -176,6 +215,24 @@ class Unwrapper(ast.NodeTransformer):
         ):
             return constant("cpu", node)
         return self.generic_visit(node)
+
+
+def _assumed(test: ast.expr, outcome: bool) -> ast.expr:
+    """The condition, in which each part that depends on tensors has the outcome that makes the whole the `outcome`."""
+    match test:
+        case ast.UnaryOp(ast.Not(), operand):
+            test.operand = _assumed(operand, not outcome)
+            return test
+        case ast.BoolOp(values=values):
+            test.values = [_assumed(value, outcome) for value in values]
+            return test
+    return guard("_assumed_", [test, constant(outcome, test)], test)
+
+
+def _is_plain_handler(handler: ast.ExceptHandler) -> bool:
+    """Whether a handler catches exceptions by their names."""
+    kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type] if handler.type else []
+    return all(isinstance(kind, ast.Name) for kind in kinds)
 
 
 def _has_constants_only(call: ast.Call) -> bool:

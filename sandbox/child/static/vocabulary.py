@@ -13,7 +13,7 @@ from sandbox.child.protocol import SourceSpan, Violation
 from sandbox.child.static.class_forms import KINDS
 from sandbox.child.static.imports import TYPE_PARTS, Imports, full_name, is_exposed
 from sandbox.child.static.syntax import first_line, head_span, is_default, is_docstring, is_guarded_name
-from sandbox.child.static.unwrapping import MARKERS, Guard
+from sandbox.child.static.unwrapping import MARKERS, GradBlock, Guard
 from sandbox.contracts.contract import Contract
 from sandbox.graph.operations.parts.attributes import MAX_INTEGER
 
@@ -23,7 +23,7 @@ _BUILTINS = frozenset(dir(builtins)) | {"exit", "quit", "help", "copyright", "cr
 _TOP_LEVEL = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.Assign, ast.AnnAssign, ast.Pass)
 _ATTRIBUTES = (
     calls.METHODS
-    | calls.IN_PLACE
+    | calls.IN_PLACE.keys()
     | limits.TENSOR_PROPERTIES
     | limits.PAIR_ATTRIBUTES
     | limits.CONTAINER_METHODS
@@ -51,7 +51,7 @@ class Vocabulary:
         for statement in tree.body:
             if is_docstring(statement):
                 continue
-            if isinstance(statement, _TOP_LEVEL) or type(statement) not in _KNOWN:
+            if isinstance(statement, _TOP_LEVEL) or type(statement) not in _KNOWN or _is_plain(statement):
                 self._visit(statement)
             else:
                 self._refuse("SBX112", statement)
@@ -107,7 +107,7 @@ class Vocabulary:
                 self._store(argument.arg, argument)
             self._annotation(argument.annotation)
         for default in [*a.defaults, *(d for d in a.kw_defaults if d is not None)]:
-            if not is_default(default):
+            if not isinstance(default, Guard) and not is_default(default) and not _makes_own(default):
                 self._refuse("SBX136", default)
             self._visit(default)
 
@@ -127,6 +127,31 @@ class Vocabulary:
                     self._visit(part)
             case _:
                 self._children(node)
+
+    def _changed(self, node: ast.AugAssign) -> None:
+        """`x[key] += value` is the call of a guard; other targets are names."""
+        if not isinstance(node.target, ast.Subscript):
+            self._children(node)
+            return
+        for part in (node.target.value, node.target.slice, node.value):
+            self._visit(part)
+        if type(node.op) not in _KNOWN:
+            self._refuse("SBX113", node)
+
+    def _while(self, node: ast.While) -> None:
+        """A loop that nothing ends is refused here, others as they are traced."""
+        ends = any(isinstance(n, ast.Break | ast.Return) for n in ast.walk(node))
+        if isinstance(node.test, ast.Constant) and node.test.value and not ends:
+            self._refuse("SBX114", node, first_line(node))
+        self._children(node)
+
+    def _delete(self, node: ast.Delete) -> None:
+        """Names may be deleted: a later use of one is an error in Python, and here."""
+        for target in node.targets:
+            if isinstance(target, ast.Name):
+                self._visit(target)
+            else:
+                self._refuse("SBX138", node)
 
     def _annotated(self, node: ast.AnnAssign) -> None:
         self._annotation(node.annotation)
@@ -246,8 +271,10 @@ class Vocabulary:
             self._visit(node.value)
 
     def _set(self, node: ast.Set) -> None:
-        """Refused: the order of a set's items differs between runs. `x in {1, 2}` is allowed."""
-        self._refuse("SBX113", node)
+        """A set of constants, for `in`: the order of a set's items differs between runs."""
+        if not all(isinstance(item, ast.Constant) for item in node.elts):
+            self._refuse("SBX113", node)
+        self._children(node)
 
     def _compare(self, node: ast.Compare) -> None:
         """A walrus in a later operand is refused: `restricted` makes a lambda of it, in which the name would be another one."""
@@ -268,6 +295,24 @@ class Vocabulary:
         if node.is_async:
             self._refuse("SBX119", node.target)
         self._children(node)
+
+
+def _is_plain(statement: ast.stmt) -> bool:
+    """Whether a branch, a loop or a change outside of a function computes constants only: it defines and imports nothing."""
+    if not isinstance(statement, ast.If | ast.For | ast.AugAssign | ast.Assert):
+        return False
+    defines = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Lambda, ast.Delete, GradBlock)
+    return not any(
+        isinstance(n, defines) or (isinstance(n, ast.Name) and n.id == "__name__") for n in ast.walk(statement)
+    )
+
+
+def _makes_own(default: ast.expr) -> bool:
+    """Whether a default is `Config(margin=0.1)`: made once, of constants, and protected from changes like other constants."""
+    match default:
+        case ast.Call(ast.Name(name), arguments, keywords) if name not in _BUILTINS:
+            return all(map(is_default, [*arguments, *(k.value for k in keywords)]))
+    return False
 
 
 def _refused_attribute(parts: list[str], otherwise: str) -> str:
@@ -301,6 +346,9 @@ _SPECIAL: Mapping[type[ast.AST], Callable[[Vocabulary, Any], None]] = {
     ast.Call: Vocabulary._call,
     ast.Assign: Vocabulary._assign,
     ast.AnnAssign: Vocabulary._annotated,
+    ast.AugAssign: Vocabulary._changed,
+    ast.Delete: Vocabulary._delete,
+    ast.While: Vocabulary._while,
     ast.Import: Vocabulary._import,
     ast.ImportFrom: Vocabulary._import,
     ast.Expr: Vocabulary._expression_statement,

@@ -16,6 +16,7 @@ from sandbox.child.protocol import Refusal
 from sandbox.child.trace.lowering import LOWERINGS, record_plain
 from sandbox.child.trace.lowering.registry import axes, sizes_of
 from sandbox.child.trace.lowering.shaping import matrix_transpose
+from sandbox.child.trace.lowering.values import data_of
 from sandbox.child.trace.symbols import (
     DEVICE,
     Device,
@@ -23,6 +24,7 @@ from sandbox.child.trace.symbols import (
     FInfo,
     Pair,
     Recorder,
+    Reported,
     Sizes,
     SymNumber,
     SymTensor,
@@ -60,6 +62,23 @@ class TensorClass:
 @dataclass(frozen=True, slots=True)
 class PartialClass:
     """functools.partial, to be called."""
+
+
+@dataclass(frozen=True, slots=True)
+class SequentialClass:
+    """torch.nn.Sequential, to be called with layers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sequential:
+    """Layers that are applied one after the other."""
+
+    layers: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceClass:
+    """types.SimpleNamespace, to be called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +128,10 @@ def named(path: str) -> Any:
         return LayerClass(LAYERS[path])
     if path == calls.PARTIAL:
         return PartialClass()
+    if path == calls.SEQUENTIAL:
+        return SequentialClass()
+    if path == calls.NAMESPACE:
+        return NamespaceClass()
     if path == calls.REDUCE:
         return Reduce()
     if path in limits.MODULES or path in limits.FORMS:
@@ -144,10 +167,12 @@ def _tensor_attribute(r: Recorder, x: SymTensor, name: str) -> Any:
             return DEVICE
         case "ndim":
             return len(x.dims)
+        case "data":
+            return data_of(r, x)
         case "T" | "mT":
             return matrix_transpose(r, {"input": x})
     if name in calls.IN_PLACE:
-        return InPlace(Function(calls.BY_PATH[f"Tensor.{name[:-1]}"], x), x)
+        return InPlace(Function(calls.BY_PATH[calls.IN_PLACE[name]], x), x)
     call = calls.BY_PATH.get(f"Tensor.{name}")
     if call is None:
         raise Refusal("SBX229")
@@ -226,6 +251,8 @@ def _kept(p: Parameter, given: Mapping[str, Any]) -> Any:
             raise Refusal("SBX206")
         return p.default
     value = given[p.name]
+    if isinstance(value, Reported):
+        raise Refusal("SBX133")
     if value is None and p.default is None:
         return None
     return _CHECKS[p.kind](p, value)
@@ -321,10 +348,13 @@ __all__ = [
     "Function",
     "InPlace",
     "Namespace",
+    "NamespaceClass",
     "Partial",
     "PartialClass",
     "Reduce",
     "SelfFacade",
+    "Sequential",
+    "SequentialClass",
     "TensorClass",
     "apply",
     "attribute",

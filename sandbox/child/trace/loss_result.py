@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from sandbox.child.protocol import Refusal, SourceSpan
-from sandbox.child.trace.guards.instances import Instance
+from sandbox.child.trace.guards.instances import Instance, items_of
 from sandbox.child.trace.lowering.shaping import parts_between
 from sandbox.child.trace.symbols import Recorder, SymTensor
 from sandbox.contracts.contract import BATCH
@@ -47,7 +47,7 @@ def _first(value: tuple[Any, ...] | dict[Any, Any] | Instance) -> SymTensor | No
         for name in _NAMES:
             if isinstance(named.get(name), SymTensor):
                 return named[name]  # type: ignore[no-any-return]
-        value = ()
+        value = items_of(value) or ()
     return next((v for v in value if isinstance(v, SymTensor)), None)
 
 

@@ -111,10 +111,27 @@ class FInfo:
     """torch.finfo of the dtype that the loss is computed in."""
 
 
+class Reported:
+    """A number or text that is known in training only, such as `x.mean().item()`: it can be kept, and returned beside the loss.
+
+    A loss may not depend on it: it is refused as an operand, in a condition, and as a key.
+    """
+
+    __slots__ = ()
+
+    def __bool__(self) -> NoReturn:
+        raise Refusal("SBX133")
+
+
 DEVICE = Device()
 VIEWS = (KeysView, ValuesView, ItemsView)
 """Results of the methods keys, values and items of a dict, which may be iterated."""
 Number = int | float | SymNumber
+
+_CERTAIN = frozenset({"add", "sub", "mul", "neg"})
+"""Operations on Python numbers that raise nothing. A quotient or a power may divide by zero or overflow."""
+_RAISING = frozenset({"binary_cross_entropy", "gather", "one_hot"})
+"""Operations for which torch raises if the numbers in a tensor are out of range."""
 
 
 class Recorder:
@@ -128,6 +145,8 @@ class Recorder:
         self.notes: list[Violation] = []
         self.keeps_gradients = True
         """False inside `with torch.no_grad():`."""
+        self.tries = 0
+        """Above zero inside the body of `try`, where an exception that only training has would be caught."""
         self._sources: dict[Any, int] = {}
         self._made: dict[Any, int] | None = None
         self._without_gradient: set[int] = set()
@@ -154,6 +173,8 @@ class Recorder:
         """Record one operation and return its value, a SymTensor or a SymNumber."""
         index = self._add(op, tuple(self.index(o) for o in operands), attrs)
         result = self.types[index]
+        if self.tries and (op in _RAISING if not result.is_number else op not in _CERTAIN):
+            raise Refusal("SBX115")
         if result.is_number:
             return SymNumber(index, result)
         shared = OPERATIONS[op].shares_memory

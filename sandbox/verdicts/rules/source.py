@@ -104,7 +104,8 @@ SOURCE_RULES = (
     refuse(
         "SBX112",
         "statement outside of a function",
-        "At the top level a source may import, define functions, and assign constants, and nothing else.",
+        "At the top level a source may import, define functions, and compute constants, also in loops and branches that "
+        "define nothing.",
         "Move the statement into the loss function, or remove it.",
         "math.sqrt(2.0)\n" + GOOD,
         message="{text} is not allowed outside of a function",
@@ -115,26 +116,30 @@ SOURCE_RULES = (
         "syntax that losses may not use",
         "Only the syntax that arithmetic needs is allowed; `evopo-sandbox rules --syntax` lists it.",
         "Write it with assignments, arithmetic, calls, loops over constants and conditional expressions.",
-        example("return -F.logsigmoid(beta * rho) * len({1, 2})"),
+        example("y = b'a'\nreturn -F.logsigmoid(beta * rho)"),
         message="the syntax of {text} is not allowed in a loss",
     ),
     refuse(
         "SBX114",
         "while loop",
-        "A loss runs once on symbols, so its loops must have a constant number of iterations.",
+        "A loss runs once on symbols, so its loops must have a constant number of iterations: the condition of a while loop may "
+        "depend on constants only, and must end.",
         "Use `for i in range(N)` with a constant N, or a closed form.",
         example("while True:\n    pass\nreturn rho"),
-        message="a while loop is not allowed",
+        message="{text} does not end, or its condition is not a constant",
         line="for i in range(4):",
     ),
     refuse(
         "SBX115",
         "exceptions",
         "A loss may neither raise nor catch exceptions, because its value would then depend on how it is run. A `raise` that "
-        "cannot be reached with the contract's arguments and the defaults of the others is removed.",
+        "cannot be reached with the contract's arguments and the defaults of the others is removed, and so are the handlers of a "
+        "`try` whose body is certain to raise nothing.",
         "Remove try, except and raise; make the formula valid for all inputs, for instance with torch.clamp.",
-        example("try:\n    return -F.logsigmoid(beta * rho)\nexcept ValueError:\n    return rho"),
-        message="{text}: try is not allowed, nor a raise that can be reached",
+        example(
+            "try:\n    k = 1 / (beta - 0.1)\nexcept ZeroDivisionError:\n    k = 1.0\nreturn -F.logsigmoid(k * rho)"
+        ),
+        message="{text} may raise: an exception may be neither raised nor caught",
         line="x = x.clamp(min=-30.0, max=30.0)",
     ),
     refuse(
@@ -153,7 +158,8 @@ SOURCE_RULES = (
         "class",
         "A class around a loss is accepted if it is at the top level, derives from nn.Module, from an earlier class of the source "
         "or from nothing, and contains only methods, properties, constants, annotations and docstrings. Dataclasses and named "
-        "tuples with constant defaults are accepted too. The special methods that a class may have are __init__ and __call__.",
+        "tuples with constant defaults are accepted too, and enums of constants. The special methods that a class may have are "
+        "__init__ and __call__.",
         "Give the function alone, or a plain class with __init__ and forward.",
         "class Loss(dict):\n    pass\n" + GOOD,
         message="{text}: this class, or this part of it, is not accepted",
@@ -201,7 +207,7 @@ SOURCE_RULES = (
         "text formatting",
         "A loss does not need text, and str.format gives access to attributes that are otherwise blocked (CVE-2023-41039).",
         "Remove the text.",
-        example('f"{rho}"\nreturn -F.logsigmoid(beta * rho)'),
+        example('y = f"{rho}"\nreturn -F.logsigmoid(beta * rho)'),
         message="formatting text is not allowed",
     ),
     refuse(
@@ -253,10 +259,10 @@ SOURCE_RULES = (
     refuse(
         "SBX128",
         "print",
-        "A loss has no output besides its result.",
+        "A loss has no output besides its result. A print as a statement of its own is dropped; any other use is refused.",
         "Remove the print.",
-        example("print(rho)\nreturn -F.logsigmoid(beta * rho)"),
-        message="print is not available to a loss",
+        example("y = print(rho)\nreturn -F.logsigmoid(beta * rho)"),
+        message="this use of print is not available to a loss",
     ),
     refuse(
         "SBX129",
@@ -345,7 +351,7 @@ SOURCE_RULES = (
     refuse(
         "SBX138",
         "del",
-        "A loss may not delete names, attributes or elements.",
+        "A loss may delete names, but no attributes and no elements.",
         "Remove the del statement.",
         example("del F.relu\nreturn -F.logsigmoid(beta * rho)"),
         message="del is not allowed",

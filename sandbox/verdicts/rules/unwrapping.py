@@ -1,4 +1,4 @@
-"""SBX250 to SBX263: notes on how a source was unwrapped: what was removed or rewritten before tracing. They refuse nothing."""
+"""SBX250 to SBX265: notes on how a source was unwrapped: what was removed or rewritten before tracing. They refuse nothing."""
 
 from __future__ import annotations
 
@@ -147,6 +147,24 @@ UNWRAPPING_RULES: tuple[Rule, ...] = (
         "Nothing needs to change.",
         "@torch.compile\n" + GOOD,
         "{text} has no effect on the loss, and was removed",
+    ),
+    _unwrapping(
+        "SBX264",
+        "report removed",
+        "A loss has no output besides its result: what it prints, logs or warns of was dropped. The numbers in a report, such as "
+        "`rho.mean().item()`, may also be kept and returned beside the loss.",
+        "Nothing needs to change.",
+        example(f'print(f"margin {{rho.mean().item():.3f}}")\n{DPO}'),
+        "{text} has no effect on the loss, and was removed",
+    ),
+    _unwrapping(
+        "SBX265",
+        "exception that is never caught",
+        "A loss that raises while it is traced is refused, so what `except` would do was removed. What the body of `try` computes "
+        "is the loss.",
+        "Nothing needs to change.",
+        example(f"try:\n    {DPO}\nexcept RuntimeError:\n    return rho"),
+        "nothing in {text} raises: what it would catch was removed",
     ),
 )
 """The notes, in order of their codes."""

@@ -70,7 +70,7 @@ def test_a_lambda_is_the_loss_if_the_module_has_no_function() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["from collections import OrderedDict, defaultdict", "import warnings", "import itertools as it", "import enum"],
+    ["from collections import OrderedDict, defaultdict", "import copy", "import itertools as it", "import operator"],
 )
 def test_an_unused_import_of_a_harmless_module_is_left_out(line: str) -> None:
     assert _same(candidate(DPO, before=line + "\n"), candidate(DPO))

@@ -45,6 +45,23 @@ def test_weights_and_soft_labels(expression: str) -> None:
 @pytest.mark.parametrize(
     "expression",
     [
+        "torch.zeros_like(logits).scatter(1, targets.unsqueeze(1), 1.0) * logits",
+        "torch.zeros_like(logits).scatter_(1, targets.view(-1, 1), 0.9).mul(logits)",
+        "torch.zeros(logits.size(0), logits.size(1)).scatter_(1, targets.unsqueeze(-1), 1) * logits",
+        "logits.scatter_add(1, targets.unsqueeze(1), torch.full_like(targets.unsqueeze(1), -1, dtype=logits.dtype))",
+        "logits.scatter(1, targets.unsqueeze(1), logits.mean(1, keepdim=True))",
+        "torch.eye(logits.size(1))[targets] * logits",
+        "logits.data.exp() * logits",
+        "torch.full_like(logits, 0.5).fill_(2.0) * logits",
+    ],
+)
+def test_places_of_the_targets(expression: str) -> None:
+    _agree(expression, CLASSIFICATION)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
         "F.cross_entropy(logits, targets, weight=logits.detach().mean(0).exp(), reduction='none')",
         "F.cross_entropy(logits, targets, logits.detach().mean(0).exp())",
         "F.nll_loss(F.log_softmax(logits, dim=1), targets, weight=logits.detach().mean(0).exp())",

@@ -34,8 +34,8 @@ def test_contracts_differ() -> None:
 
 
 def test_all_violations_are_reported_at_once_up_to_a_bound() -> None:
-    assert codes(candidate("print(x)", "eval('1')", "x.item()", DPO)) == ["SBX128", "SBX127", "SBX133"]
-    assert len(codes(candidate(*["print(x)"] * 50, DPO))) == limits.MAX_FINDINGS
+    assert codes(candidate("y = print(x)", "eval('1')", "x.item()", DPO)) == ["SBX128", "SBX127", "SBX133"]
+    assert len(codes(candidate(*["y = print(x)"] * 50, DPO))) == limits.MAX_FINDINGS
 
 
 @pytest.mark.parametrize("node", [n for n in vars(ast).values() if isinstance(n, type) and issubclass(n, ast.AST)])
@@ -46,11 +46,9 @@ def test_every_syntax_node_is_allowed_or_refused(node: type[ast.AST]) -> None:
         "Nonlocal",
         "ClassDef",
         "Try",
-        "While",
         "With",
         "Yield",
         "Await",
-        "Delete",
         "FormattedValue",
     )
     assert node not in limits.SYNTAX or node.__name__ not in dangerous

@@ -13,8 +13,8 @@ FOUND = {
     "SBX105": ("β = 2.0", "`beta`"),
     "SBX113": ("y = 0 < 1 < (k := 2.0)", "a statement of its own"),
     "SBX120": ("@property\n    def scale(z):\n        return z", "a function outside of the class"),
-    "SBX123": ("from functools import wraps\n    y = wraps(x)", "a loop or a helper"),
-    "SBX127": ("y = getattr(x, 'sum')()", "by its name"),
+    "SBX123": ("from functools import lru_cache\n    y = lru_cache(x)", "a loop or a helper"),
+    "SBX127": ("y = getattr(x, 'sum', None)", "by its name"),
     "SBX131": ("y = torch.empty_like(x)", "torch.zeros_like"),
     "SBX132": ("y = x * 1.0\n    y.addmm_(x)", "without the trailing underscore"),
     "SBX133": ("k = int(0.8 * len(x))", "torch.quantile(losses.detach(), 0.8)"),
@@ -39,9 +39,7 @@ def test_a_frequent_case_has_its_own_remedy(code: str) -> None:
         ("if self.reference_free:\n        pass", "`reference_free = False`"),
         ("y = x.get_device()", "devices have no effect"),
         ("y = torch.tensor(0.5, device=torch.device('cpu'))", "devices have no effect"),
-        ("y = torch.sigmoid(x).data", "Use .detach()"),
         ("y = x.mean().item()", "Keep the tensor"),
-        ("y = torch.empty_like(x)\n    y.fill_(0.5)", "torch.full_like"),
         ("with torch.inference_mode():\n        y = x * 1.0", "torch.no_grad()"),
         ("y = nn.Parameter(torch.tensor(0.5))", "no weights that are trained"),
         ("y = torch.tensor([1, 2], dtype=torch.int32)", "int64 and bool"),
@@ -63,10 +61,9 @@ def test_a_frequent_way_of_writing_is_told_what_to_write(line: str, words: str) 
     ("source", "words"),
     [
         ("from trl import DPOTrainer\n", "without the trainer"),
-        ("from abc import ABC\nclass A(ABC):\n    pass\n", "derives from nn.Module"),
-        ("from enum import Enum\nclass A(Enum):\n    a = 1\n", "a class of constants"),
+        ("from enum import Enum\nclass A(Enum):\n    a = [1]\n", "without methods"),
         ("if __name__ == '__main__':\n    loss()\n", "Remove the block"),
-        ("from typing import cast\nk = cast(float, 0.5)\n", "for annotations only"),
+        ("from typing import NewType\nk = NewType('K', float)\n", "for annotations only"),
     ],
 )
 def test_a_frequent_line_outside_of_the_loss_is_told_what_to_write(source: str, words: str) -> None:

@@ -27,11 +27,15 @@ def arithmetic(name: str, function: Callable[[Any, Any], Any], a: Any, b: Any) -
 
 
 def joined(name: str, a: Any, b: Any) -> Any:
-    """a + b and a * n for lists and tuples. Raises Refusal for any other operands."""
+    """a + b and a * n for lists and tuples, a | b for dicts. Raises Refusal for any other operands."""
     if name == "Add" and type(a) is type(b) and isinstance(a, list | tuple):
         if len(a) + len(b) > limits.MAX_SEQUENCE:
             raise Refusal("SBX204")
         return a + b
+    if name == "BitOr" and type(a) is dict and type(b) is dict:
+        if len(a) + len(b) > limits.MAX_SEQUENCE:
+            raise Refusal("SBX204")
+        return a | b
     if name == "Mult":
         items, times = (b, a) if type(a) is int else (a, b)
         if isinstance(items, list | tuple) and type(times) is int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -11,7 +12,18 @@ from typing import Any, Protocol
 from sandbox.child.allowlist import limits
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.facade import TensorClass
-from sandbox.child.trace.symbols import VIEWS, Pair, Recorder, Sizes, SymNumber, SymTensor, checked_number, is_number
+from sandbox.child.trace.guards.instances import Member, items_of
+from sandbox.child.trace.symbols import (
+    VIEWS,
+    Pair,
+    Recorder,
+    Reported,
+    Sizes,
+    SymNumber,
+    SymTensor,
+    checked_number,
+    is_number,
+)
 
 
 class GuardMethods(Protocol):
@@ -36,6 +48,8 @@ class Builtin:
     name: str
 
 
+_NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{0,20})?(e[+-]?[0-9]{1,3})?|-?\.[0-9]{1,20}")
+
 # Parameters have Python's names, or are positional-only as in Python. Python's single-use iterators (map, zip, enumerate, filter,
 # reversed) are generators here.
 
@@ -58,6 +72,8 @@ def _len(g: GuardMethods, value: Any, /) -> Any:
         return g.recorder.size(value.dims[0])
     if isinstance(value, Sizes):
         return len(value.items)
+    if (items := items_of(value)) is not None:
+        return len(items)
     if isinstance(value, (list, tuple, dict, range, *VIEWS)):
         return len(value)
     raise Refusal("SBX206")
@@ -103,10 +119,12 @@ def _float(g: GuardMethods, value: Any = 0.0, /) -> Any:
         text = value.strip().lower().lstrip("+")
         if text in ("inf", "infinity", "-inf", "-infinity"):
             return -math.inf if text.startswith("-") else math.inf
+        if _NUMBER.fullmatch(text):
+            return checked_number(float(text))
         raise Refusal("SBX232" if text == "nan" else "SBX205")
     if isinstance(value, SymNumber):
         return value if value.type.dtype == "float" else g.recorder.add("mul", (value, 1.0))
-    if isinstance(value, SymTensor):
+    if isinstance(value, SymTensor | Reported):
         raise Refusal("SBX133")
     if not is_number(value):
         raise Refusal("SBX206")
@@ -201,6 +219,8 @@ def _pow(g: GuardMethods, /, base: Any, exp: Any) -> Any:
 
 
 def _isinstance(g: GuardMethods, value: Any, kinds: Any, /) -> bool:
+    if isinstance(value, Reported):
+        raise Refusal("SBX133")
     wanted = kinds if isinstance(kinds, tuple) else (kinds,)
     return any(_is_a(value, kind) for kind in wanted)
 
@@ -213,7 +233,9 @@ def _is_a(value: Any, kind: Any) -> bool:
     match kind.name:
         case "float" | "int" if isinstance(value, SymNumber):
             return value.type.dtype == kind.name
-        case "tuple" if isinstance(value, Sizes | Pair):
+        case "str" | "int" if isinstance(value, Member):
+            return value.kind == kind.name
+        case "tuple" if isinstance(value, Sizes | Pair) or items_of(value) is not None:
             return True
         case "float" | "int" | "bool" | "list" | "tuple" | "dict":
             return isinstance(value, _CLASSES[kind.name])

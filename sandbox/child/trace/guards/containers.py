@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.child.allowlist import limits
 from sandbox.child.protocol import Refusal
-from sandbox.child.trace.guards.indexing import put
-from sandbox.child.trace.guards.instances import ContainerMethod
-from sandbox.child.trace.symbols import DType, Recorder, SymTensor
+from sandbox.child.trace.guards.indexing import changed, put
+from sandbox.child.trace.guards.instances import ContainerMethod, Member
+from sandbox.child.trace.symbols import DType, Recorder, Reported, SymTensor
 
-PLAIN = (bool, int, float, str, type(None), DType)
+PLAIN = (bool, int, float, str, type(None), DType, Member)
 """Types of the values that may be keys, and that are compared with == and in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """A set of constants. It has no order, so it can only be asked for what it contains."""
+
+    items: tuple[Any, ...]
 
 
 class Containers:
     """The guards of one trace for lists, dicts and texts.
 
     `step` counts steps, `iterate` gives the items of a value, `check_own` refuses a list or dict that exists before the loss is
-    called.
+    called. `get` and `binary` are the guards of items and of operators.
     """
 
     def __init__(
@@ -28,15 +36,25 @@ class Containers:
         step: Callable[..., None],
         iterate: Callable[[Any], Iterator[Any]],
         check_own: Callable[[Any], None],
+        get: Callable[[Any, Any], Any],
+        binary: Callable[[str, Any, Any], Any],
     ) -> None:
         self._recorder = recorder
         self._step = step
         self._iterate = iterate
         self._check_own = check_own
+        self._get = get
+        self._binary = binary
 
     def namespace(self) -> Mapping[str, Callable[..., Any]]:
         """The guards by the names under which byte code calls them."""
-        return {"_setitem_": self.set_item, "_mapping_": self.mapping, "_text_": self.text}
+        return {
+            "_setitem_": self.set_item,
+            "_changeitem_": self.change_item,
+            "_constants_": self.constants,
+            "_mapping_": self.mapping,
+            "_text_": self.text,
+        }
 
     def method(self, value: Any, name: str) -> ContainerMethod | None:
         """value.name, for a list or dict that has this method; None for any other value."""
@@ -94,6 +112,21 @@ class Containers:
         else:
             raise Refusal("SBX134")
 
+    def change_item(self, name: str, items: Any, key: Any, value: Any) -> None:
+        """items[key] += value and the like, for a dict, a list or a tensor. Raises Refusal."""
+        if isinstance(items, SymTensor):
+            self.replace(items, changed(self._recorder, items, key, lambda old: self._binary(name, old, value)))
+            return
+        old = self._get(items, key)
+        if isinstance(old, list | SymTensor):  # changed in place
+            raise Refusal("SBX134")
+        self.set_item(self._binary(name, old, value), items, key)
+
+    def constants(self, *items: Any) -> Constants:
+        """The value of {"a", "b"}."""
+        self._step(len(items))
+        return Constants(items)
+
     def replace(self, x: SymTensor, result: SymTensor) -> None:
         """Change a tensor in place. Raises Refusal if another name may refer to its memory."""
         if (
@@ -132,6 +165,10 @@ _DICT: Mapping[str, Callable[..., Any]] = {
 
 def key_of(value: Any) -> Any:
     """The value, if it may be a key of a dict. Tuples may not: hashing nested ones with repeated parts takes exponential time."""
+    if isinstance(value, Reported):
+        raise Refusal("SBX122")
+    if isinstance(value, Member):
+        value = value.plain
     if not isinstance(value, PLAIN):
         raise Refusal("SBX226")
     return value

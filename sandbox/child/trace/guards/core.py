@@ -7,9 +7,8 @@ operations on symbolic values are recorded.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import FunctionType, GeneratorType, MappingProxyType
+from types import FunctionType, GeneratorType
 from typing import Any
 
 from sandbox.child.allowlist import limits
@@ -18,9 +17,12 @@ from sandbox.child.protocol import Refusal
 from sandbox.child.trace.facade import (
     Function,
     InPlace,
+    NamespaceClass,
     Partial,
     PartialClass,
     Reduce,
+    Sequential,
+    SequentialClass,
     apply,
     attribute,
     invoke,
@@ -30,9 +32,21 @@ from sandbox.child.trace.facade import (
 from sandbox.child.trace.guards.arithmetic import arithmetic, compare_sizes, joined
 from sandbox.child.trace.guards.branches import BranchPaths, Condition, compared
 from sandbox.child.trace.guards.builtin_calls import BUILTIN_CALLS, Builtin
-from sandbox.child.trace.guards.containers import PLAIN, Containers, key_of
+from sandbox.child.trace.guards.containers import PLAIN, Constants, Containers, key_of
 from sandbox.child.trace.guards.indexing import take
-from sandbox.child.trace.guards.instances import ContainerMethod, Instance, LossClass, Method, instance_of, member
+from sandbox.child.trace.guards.instances import (
+    ContainerMethod,
+    EnumClass,
+    Instance,
+    LossClass,
+    Member,
+    Method,
+    instance_of,
+    items_of,
+    member,
+    part_of,
+)
+from sandbox.child.trace.guards.operators import BINARY, COMPARE, IN_PLACE, UNARY
 from sandbox.child.trace.guards.persistent_values import lasting
 from sandbox.child.trace.guards.statements import Statements
 from sandbox.child.trace.lowering.shaping import parts_of
@@ -41,43 +55,13 @@ from sandbox.child.trace.symbols import (
     Device,
     Pair,
     Recorder,
+    Reported,
     Sizes,
     Symbol,
     SymNumber,
     SymTensor,
     is_number,
 )
-
-_BINARY: Mapping[str, tuple[str, Callable[[Any, Any], Any]]] = MappingProxyType(
-    {
-        "Add": ("add", operator.add),
-        "Sub": ("sub", operator.sub),
-        "Mult": ("mul", operator.mul),
-        "Div": ("div", operator.truediv),
-        "FloorDiv": ("floordiv", operator.floordiv),
-        "Mod": ("remainder", operator.mod),
-        "Pow": ("pow", operator.pow),
-        "MatMult": ("matmul", operator.matmul),
-        "BitAnd": ("logical_and", operator.and_),
-        "BitOr": ("logical_or", operator.or_),
-        "BitXor": ("logical_xor", operator.xor),
-    }
-)
-_UNARY: Mapping[str, Callable[[Any], Any]] = {"UAdd": operator.pos, "USub": operator.neg, "Invert": operator.invert}
-_COMPARE: Mapping[str, tuple[str, Callable[[Any, Any], Any]]] = MappingProxyType(
-    {
-        "Lt": ("lt", operator.lt),
-        "LtE": ("le", operator.le),
-        "Gt": ("gt", operator.gt),
-        "GtE": ("ge", operator.ge),
-        "Eq": ("eq", operator.eq),
-        "NotEq": ("ne", operator.ne),
-    }
-)
-_IN_PLACE = {
-    "+=": "Add", "-=": "Sub", "*=": "Mult", "/=": "Div", "//=": "FloorDiv", "%=": "Mod", "**=": "Pow", "&=": "BitAnd",
-    "|=": "BitOr", "^=": "BitXor", "@=": "MatMult",
-}  # fmt: skip
 
 
 class Guards:
@@ -89,7 +73,9 @@ class Guards:
         self._steps = 0
         self._depth = 0
         self._kept: dict[int, Any] = {}
-        self._containers = Containers(recorder, self.step, self.iterate, self._check_own)
+        self._containers = Containers(recorder, self.step, self.iterate, self._check_own, self.get_item, self.binary)
+
+        self._statements = Statements(recorder, self.step)
 
     def namespace(self) -> dict[str, Any]:
         """The guards by the names under which byte code calls them."""
@@ -108,7 +94,7 @@ class Guards:
             "_iter_unpack_sequence_": self.iterate_unpacked,
             "_unpack_sequence_": self.unpack,
             **self._containers.namespace(),
-            **Statements(self.recorder, self.step).namespace(),
+            **self._statements.namespace(),
         }
 
     def keep(self, values: Iterable[Any]) -> None:
@@ -130,7 +116,11 @@ class Guards:
 
     def binary(self, name: str, a: Any, b: Any) -> Any:
         self.step()
-        op, function = _BINARY[name]
+        op, function = BINARY[name]
+        if isinstance(a, Member) or isinstance(b, Member):
+            a, b = _plain(a), _plain(b)
+        if isinstance(a, Reported) or isinstance(b, Reported):
+            raise Refusal("SBX133")
         if isinstance(a, SymTensor) or isinstance(b, SymTensor):
             return self._tensor_binary(op, a, b)
         if isinstance(a, SymNumber) or isinstance(b, SymNumber):
@@ -173,7 +163,7 @@ class Guards:
             raise Refusal("SBX205")
         if not is_number(a):
             raise Refusal("SBX205")
-        return _UNARY[name](a)
+        return UNARY[name](a)
 
     def compare(self, names: str, a: Any, b: Any, *later: Callable[[], Any]) -> Any:
         """a < b, or a chain a < b < c; each later operand is computed only if the comparisons before it hold."""
@@ -189,16 +179,23 @@ class Guards:
 
     def _compare(self, name: str, a: Any, b: Any) -> Any:
         if name in ("Is", "IsNot"):
-            if not any(v is None or isinstance(v, bool) for v in (a, b)):
+            if not any(v is None or isinstance(v, bool) for v in (a, b)) and not (
+                isinstance(a, Member) and isinstance(b, Member)
+            ):
                 raise Refusal("SBX205")
             a, b = (bool(v) if isinstance(v, Condition) and isinstance(w, bool) else v for v, w in ((a, b), (b, a)))
             return (a is b) == (name == "Is")
+        if isinstance(a, Reported) or isinstance(b, Reported):
+            raise Refusal("SBX133")
+        a, b = _plain(a), _plain(b)
         if name in ("In", "NotIn"):
+            b = b.items if isinstance(b, Constants) else items_of(b) if isinstance(b, EnumClass) else b
+            b = [_plain(v) for v in b] if isinstance(b, list | tuple) else b
             if not isinstance(b, (list, tuple, dict, range, *VIEWS)) or not all(isinstance(v, PLAIN) for v in (a, *b)):
                 raise Refusal("SBX205")
             self.step(len(b))
             return (a in b) == (name == "In")
-        op, function = _COMPARE[name]
+        op, function = COMPARE[name]
         if isinstance(a, SymTensor) or isinstance(b, SymTensor):
             return self._tensor_binary(op, a, b)
         if isinstance(a, SymNumber) or isinstance(b, SymNumber):
@@ -220,7 +217,7 @@ class Guards:
     def in_place(self, name: str, a: Any, b: Any) -> Any:
         """a += b. A tensor is changed in place, as in torch; refused if another name may refer to its memory."""
         if isinstance(a, SymTensor):
-            self._containers.replace(a, self.binary(_IN_PLACE[name], a, b))
+            self._containers.replace(a, self.binary(IN_PLACE[name], a, b))
             return a
         if isinstance(a, list) and name == "+=":
             self._containers.grow(a, b)
@@ -229,7 +226,7 @@ class Guards:
             self._check_own(a)
             a[:] = self.binary("Mult", a, b)
             return a
-        return self.binary(_IN_PLACE[name], a, b)
+        return self.binary(IN_PLACE[name], a, b)
 
     # --- calls ---
 
@@ -247,6 +244,18 @@ class Guards:
             return self._guarded(apply, self.recorder, function, args, kwargs)
         if isinstance(function, LossClass):
             return instance_of(function, args, kwargs, self.call)
+        if isinstance(function, SequentialClass):
+            if kwargs or not all(isinstance(layer, Layer | Sequential) for layer in args):
+                raise Refusal("SBX206")
+            return Sequential(args)
+        if isinstance(function, Sequential):
+            return self._guarded(self._one_after_the_other, function, *args, **kwargs)
+        if isinstance(function, EnumClass):
+            return self._guarded(function.of, *args, **kwargs)
+        if isinstance(function, NamespaceClass):
+            if args:
+                raise Refusal("SBX206")
+            return self._statements.make_namespace(kwargs)
         if isinstance(function, Instance):
             return self.call(function.entry, function, *args, **kwargs)
         if isinstance(function, Partial):
@@ -282,6 +291,11 @@ class Guards:
             total = self.call(function, total, value)
         return total
 
+    def _one_after_the_other(self, layers: Sequential, input: Any) -> Any:
+        for layer in layers.layers:
+            input = self.call(layer, input)
+        return input
+
     @staticmethod
     def _guarded(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call a function of the sandbox; Python errors in it are caused by the candidate's arguments and become Refusal."""
@@ -296,6 +310,8 @@ class Guards:
 
     def get_attribute(self, value: Any, name: str) -> Any:
         self.step()
+        if isinstance(value, Member | EnumClass):
+            return part_of(value, name)
         if isinstance(value, Instance | LossClass):
             return member(value, name, self.call)
         method = self._containers.method(value, name)
@@ -311,7 +327,13 @@ class Guards:
             value = (value.values, value.indices)
         if isinstance(value, Sizes):
             value = value.items
-        if isinstance(value, dict) and isinstance(key, str | int | float | None):
+        if isinstance(value, EnumClass) and isinstance(key, str):
+            return part_of(value, key)
+        if isinstance(value, Instance) and (items := items_of(value)) is not None:
+            value = items
+        if isinstance(key, Member):
+            key = key.plain
+        if isinstance(value, dict) and isinstance(key, str | int | float | Member | None):
             if key in value:
                 return value[key]
         elif isinstance(value, list | tuple | range):
@@ -334,6 +356,8 @@ class Guards:
             value = (value.values, value.indices)
         if isinstance(value, Sizes):
             value = value.items
+        if isinstance(value, Instance | EnumClass):
+            value = items_of(value)
         if not isinstance(value, (list, tuple, range, dict, GeneratorType, *VIEWS)):
             raise Refusal("SBX205")
         if isinstance(value, GeneratorType):
@@ -362,3 +386,8 @@ class Guards:
         for index, child in spec["childs"]:
             items[index] = self.unpack(items[index], child, None)
         return items
+
+
+def _plain(value: Any) -> Any:
+    """The value of an enum's member that behaves as a str or int; any other value itself."""
+    return value.plain if isinstance(value, Member) else value

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import EllipsisType
 from typing import Any
 
 from sandbox.child.protocol import Refusal
+from sandbox.child.trace.lowering.registry import cast
+from sandbox.child.trace.lowering.scattered import places, written
 from sandbox.child.trace.lowering.shaping import parts_between
 from sandbox.child.trace.symbols import Recorder, SymNumber, SymTensor, is_number
 from sandbox.graph.types import Dim
@@ -50,6 +53,11 @@ def put(r: Recorder, x: SymTensor, key: Any, value: Any) -> SymTensor:
         if not is_number(value) and not (isinstance(value, SymTensor) and not value.dims):
             raise Refusal("SBX134")
         return r.add("where", (key, value, x))  # type: ignore[no-any-return]
+    match key:
+        case (SymTensor() as rows, SymTensor() as i) if _is_row_of(r, x, rows, i):
+            if isinstance(value, SymTensor) and value.dims == i.dims:
+                value = r.add("unsqueeze", (value,), {"dim": 1})
+            return written(r, x, places(r, x, i), value)
     columns = x.dims[1].constant if len(x.dims) == 2 else None
     match key:
         case (slice(start=None, stop=None, step=None) | EllipsisType(), int() as place) if (
@@ -67,6 +75,19 @@ def put(r: Recorder, x: SymTensor, key: Any, value: Any) -> SymTensor:
     raise Refusal("SBX134")
 
 
+def changed(r: Recorder, x: SymTensor, key: Any, change: Callable[[Any], Any]) -> SymTensor:
+    """The tensor after x[key] += value and the like; `change` computes the new entries of old ones. Raises Refusal."""
+    if isinstance(key, SymTensor) and key.type.dtype == "bool" and key.dims == x.dims:
+        made = change(x)
+        if not isinstance(made, SymTensor) or made.type != x.type:
+            raise Refusal("SBX134")
+        return r.add("where", (key, made, x))  # type: ignore[no-any-return]
+    shared = x.shared
+    old = take(r, x, key)
+    x.shared = shared  # nothing keeps this view
+    return put(r, x, key, change(old))
+
+
 def _filled(r: Recorder, like: SymTensor, value: Any) -> SymTensor:
     """A tensor of the same shape with one value everywhere."""
     if is_number(value):
@@ -76,6 +97,21 @@ def _filled(r: Recorder, like: SymTensor, value: Any) -> SymTensor:
 
 def _slice(r: Recorder, x: SymTensor, axis: int, key: slice) -> SymTensor:
     start, stop = key.start, key.stop
+    size = x.dims[axis].constant if axis < len(x.dims) else None
+    if (
+        type(key.step) is int
+        and key.step > 1
+        and size is not None
+        and all(v is None or type(v) is int for v in (start, stop))
+    ):
+        chosen = range(size)[key]
+        if not chosen:
+            raise Refusal("SBX226")
+        parts = [r.add("select", (x,), {"dim": axis, "index": i}) for i in chosen]
+        x.shared = True  # in torch the slice is a view
+        out = r.add("stack", parts, {"dim": axis})
+        out.shared = True
+        return out  # type: ignore[no-any-return]
     if key.step not in (None, 1):
         raise Refusal("SBX249" if axis < len(x.dims) and x.dims[axis].constant is None else "SBX226")
     if isinstance(stop, SymNumber) and axis < len(x.dims) and _is_size(r, stop, x, axis):
@@ -116,12 +152,17 @@ def _by_tensor(r: Recorder, x: SymTensor, keys: tuple[Any, ...]) -> SymTensor:
     match keys:
         case (SymTensor() as i,) if len(x.dims) == 1 and len(i.dims) == 1 and i.type.dtype == "int":
             return r.add("gather", (x, i), {"dim": 0})  # type: ignore[no-any-return]
-        case (SymTensor() as rows, SymTensor() as i) if (
-            len(x.dims) == 2 and _is_arange(r, rows) and rows.dims == x.dims[:1] == i.dims and i.type.dtype == "int"
-        ):
+        case (SymTensor() as i,) if r.nodes[x.index].op == "eye" and len(i.dims) == 1 and i.type.dtype == "int":
+            return cast(r, r.add("one_hot", (i,), {"symbol": r.nodes[x.index].attrs["symbol"]}), x.type.dtype)
+        case (SymTensor() as rows, SymTensor() as i) if _is_row_of(r, x, rows, i):
             column = r.add("unsqueeze", (i,), {"dim": 1})
             return r.add("squeeze", (r.add("gather", (x, column), {"dim": 1}),), {"dim": 1})  # type: ignore[no-any-return]
     raise Refusal("SBX226")
+
+
+def _is_row_of(r: Recorder, x: SymTensor, rows: SymTensor, i: SymTensor) -> bool:
+    """Whether x[rows, i] is one place in each row of a matrix."""
+    return len(x.dims) == 2 and _is_arange(r, rows) and rows.dims == x.dims[:1] == i.dims and i.type.dtype == "int"
 
 
 def _is_arange(r: Recorder, x: SymTensor) -> bool:

@@ -19,6 +19,39 @@ class LossClass:
     methods: Mapping[str, FunctionType]
     kinds: Mapping[str, str]
     constants: Mapping[str, Any]
+    fields: tuple[str, ...] = ()
+    """The fields of a named tuple, in order."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Member:
+    """A member of an enum. `kind` is the type whose comparisons it has too: str, int, or "" for neither."""
+
+    name: str
+    value: Any
+    kind: str
+
+    def __bool__(self) -> bool:
+        return bool(self.value) if self.kind else True
+
+    @property
+    def plain(self) -> Any:
+        """What the member is equal to: its value, or itself."""
+        return self.value if self.kind else self
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EnumClass:
+    """An enum: its members by name."""
+
+    members: Mapping[str, Member]
+
+    def of(self, value: Any) -> Member:
+        """The member with this value, as `Mode("sigmoid")`. Raises Refusal."""
+        for member in self.members.values():
+            if member is value or (type(value) in (str, int, float) and member.value == value):
+                return member
+        raise Refusal("SBX228")
 
 
 @dataclass(slots=True, eq=False)
@@ -61,8 +94,32 @@ def class_of(parts: Sequence[Any], lasting: Callable[[Any], Any]) -> LossClass:
     signs = {name[1:]: name[0] for name in parts[::2]}
     values = {name[1:]: value for name, value in zip(parts[::2], parts[1::2], strict=True)}
     constants = {name: lasting(value) for name, value in values.items() if signs[name] == "="}
-    methods = {name: value for name, value in values.items() if signs[name] != "="}
-    return LossClass(MappingProxyType(methods), MappingProxyType(signs), MappingProxyType(constants))
+    methods = {name: value for name, value in values.items() if signs[name] not in "=#"}
+    return LossClass(
+        MappingProxyType(methods), MappingProxyType(signs), MappingProxyType(constants), values.get("", ())
+    )
+
+
+def enum_of(kind: str, parts: Sequence[Any]) -> EnumClass:
+    """An enum from `parts`: names, each followed by its value."""
+    pairs = zip(parts[::2], parts[1::2], strict=True)
+    return EnumClass(MappingProxyType({name: Member(name, value, kind) for name, value in pairs}))
+
+
+def items_of(value: Any) -> tuple[Any, ...] | None:
+    """The values of a named tuple, or the members of an enum; None for any other value."""
+    if isinstance(value, Instance) and value.made.fields and value.finished:
+        return tuple(value.values[name] for name in value.made.fields)
+    return tuple(value.members.values()) if isinstance(value, EnumClass) else None
+
+
+def part_of(value: Member | EnumClass, name: str) -> Any:
+    """Mode.NAME, Mode.NAME.value or Mode.NAME.name. Raises Refusal."""
+    if isinstance(value, Member) and name in ("name", "value"):
+        return value.value if name == "value" else value.name
+    if isinstance(value, EnumClass) and name in value.members:
+        return value.members[name]
+    raise Refusal("SBX229")
 
 
 def member(owner: Instance | LossClass, name: str, call: Callable[..., Any]) -> Any:

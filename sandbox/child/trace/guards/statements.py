@@ -8,8 +8,11 @@ from typing import Any
 
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.guards.branches import Condition
-from sandbox.child.trace.guards.instances import Instance, LossClass, class_of
-from sandbox.child.trace.symbols import VIEWS, Recorder, SymTensor
+from sandbox.child.trace.guards.instances import EnumClass, Instance, LossClass, class_of, enum_of
+from sandbox.child.trace.symbols import VIEWS, Device, DType, Recorder, Reported, Sizes, Symbol, SymTensor
+
+_MISSING = object()
+"""An argument that was not given. No source can name it."""
 
 
 class Statements:
@@ -28,6 +31,14 @@ class Statements:
             "_grad_": self.enter_grad_mode,
             "_back_": self.leave_grad_mode,
             "_class_": self.make_class,
+            "_report_": self.report,
+            "_reported_": self.reported,
+            "_while_": self.repeats,
+            "_assumed_": self.assumed,
+            "_try_": self.enter_try,
+            "_tried_": self.leave_try,
+            "_enum_": self.make_enum,
+            "_missing_": self.missing,
             "_set_": self.set_own,
         }
 
@@ -39,9 +50,49 @@ class Statements:
         """assert value, or assert not value. A condition that is known only in training is dropped with a note."""
         self._step()
         if isinstance(value, SymTensor | Condition):
-            self._recorder.note("SBX258")
+            self._note_unchecked()
         elif bool(value) is not wanted:
             raise Refusal("SBX233")
+
+    def report(self, *parts: Any) -> None:
+        """What a loss prints or logs: dropped."""
+        self._step()
+
+    def reported(self, *parts: Any) -> Reported:
+        """A number or text that is known in training only."""
+        self._step()
+        if not all(isinstance(p, Reported | Symbol | Sizes | str | int | float | DType | Device | None) for p in parts):
+            raise Refusal("SBX133")
+        return Reported()
+
+    def repeats(self, value: Any) -> Any:
+        """The condition of a while loop. Raises Refusal if it is not known while tracing."""
+        self._step()
+        if isinstance(value, Symbol | Condition | Reported):
+            raise Refusal("SBX114")
+        return value
+
+    def assumed(self, value: Any, outcome: bool) -> Any:
+        """A condition under which a loss raises: if it depends on tensors, it counts as not met, as an assertion counts as met."""
+        self._step()
+        if isinstance(value, SymTensor) and not value.dims:
+            self._note_unchecked()
+            return outcome
+        return value
+
+    def _note_unchecked(self) -> None:
+        if self._recorder.tries:  # an exception would be caught, and another value computed
+            raise Refusal("SBX115")
+        self._recorder.note("SBX258")
+
+    def enter_try(self) -> None:
+        """Enter the body of a `try`: what is computed there must be certain to raise nothing."""
+        self._step()
+        self._recorder.tries += 1
+
+    def leave_try(self) -> None:
+        """Leave the body of a `try`, also on an exception."""
+        self._recorder.tries -= 1
 
     def enter_grad_mode(self, keeps: bool) -> None:
         """Enter `with torch.no_grad():` or `with torch.enable_grad():`."""
@@ -57,6 +108,21 @@ class Statements:
         """A class from `parts`: names with a sign, each followed by its function or constant."""
         self._step(len(parts))
         return class_of(parts, self._lasting)
+
+    def missing(self, *given: Any) -> Any:
+        """The default of a field with a `default_factory`; or whether a value is this default."""
+        return given[0] is _MISSING if given else _MISSING
+
+    def make_enum(self, kind: str, *parts: Any) -> EnumClass:
+        """An enum from `parts`: names, each followed by its value."""
+        self._step(len(parts))
+        return enum_of(kind, parts)
+
+    def make_namespace(self, values: Mapping[str, Any]) -> Instance:
+        """SimpleNamespace(name=value): an object whose values are constant."""
+        self._step(len(values))
+        kept = {name: self._lasting(value) for name, value in values.items()}
+        return Instance(LossClass({}, {}, {}), kept, finished=True)
 
     def set_own(self, me: Any, name: str, value: Any) -> None:
         """self.name = value, while `__init__` runs."""
@@ -74,6 +140,8 @@ class Statements:
             return value
         self._step(len(value))
         items = value.values() if isinstance(value, dict) else value
-        if any(isinstance(v, list | tuple | dict | SymTensor) for v in items):
-            raise Refusal("SBX134")
+        for item in items:
+            if isinstance(item, SymTensor):
+                raise Refusal("SBX134")
+            self._lasting(item)
         return value

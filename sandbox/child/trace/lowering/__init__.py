@@ -14,6 +14,7 @@ from sandbox.child.trace.lowering import (
     numbers,
     rearranged,
     reductions,
+    scattered,
     shaping,
     values,
 )
@@ -22,7 +23,7 @@ from sandbox.child.trace.lowering.registry import LOWERINGS, Lowering
 
 __all__ = [
     "LOWERINGS", "Lowering", "arithmetic", "combined", "creation", "losses", "margin_losses", "numbers", "rearranged",
-    "record_plain", "reductions", "shaping", "values",
+    "record_plain", "reductions", "scattered", "shaping", "values",
 ]  # fmt: skip
 
 check_calls()

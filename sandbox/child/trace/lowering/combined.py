@@ -36,6 +36,13 @@ def _ndtr(r: Recorder, a: dict[str, Any]) -> Any:
     return r.add("mul", (r.add("erfc", (scaled,)), 0.5))
 
 
+@lowering("entr")
+def _entr(r: Recorder, a: dict[str, Any]) -> Any:
+    """-x log x; 0 at 0, and minus infinity below."""
+    x = floating(a["input"])
+    return r.add("where", (r.add("lt", (x, 0.0)), -math.inf, r.add("neg", (r.add("xlogy", (x, x)),))))
+
+
 @lowering("isclose")
 def _isclose(r: Recorder, a: dict[str, Any]) -> Any:
     x, y = floating(a["input"]), floating(a["other"])

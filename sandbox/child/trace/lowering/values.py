@@ -22,6 +22,14 @@ def _copy(r: Recorder, a: dict[str, Any]) -> Any:
     )
 
 
+def data_of(r: Recorder, x: SymTensor) -> Any:
+    """x.data: the tensor without its gradient, in the same memory."""
+    if x.type.dtype == "float":
+        return r.add("detach", (x,))
+    x.shared = True
+    return SymTensor(x.index, x.type, shared=True)
+
+
 @lowering("size")
 def _size_of(r: Recorder, a: dict[str, Any]) -> Any:
     sizes = sizes_of(r, a["input"])

@@ -1,0 +1,188 @@
+"""Reports, exceptions, loops and tables of names in a loss: taken where they change no value, refused where they could."""
+
+from __future__ import annotations
+
+import pytest
+from hostile_more import DPO, candidate
+
+from sandbox.vetting.vet import vet
+
+_MODE = (
+    "from enum import Enum, IntEnum\nclass Mode(Enum):\n    A = 'a'\n    B = 'b'\nclass Level(IntEnum):\n    LOW = 0\n"
+)
+_FACTORY = "from dataclasses import dataclass, field\n@dataclass\nclass C:\n    w: list = field(default_factory=lambda: [1.0])\n"
+_COUNTED = "def counted(c):\n    c.w.append(1.0)\n    return len(c.w)\n"
+
+
+def _rules(*lines: str, before: str = "") -> set[str]:
+    return {f.rule for f in vet(before + candidate(*lines), numeric=False).findings}
+
+
+@pytest.mark.parametrize(
+    ("lines", "rule"),
+    [
+        (("m = {'a': x.mean().item()}", "return -F.logsigmoid(beta * x) * m['a']"), "SBX133"),
+        (("m = {'a': x.mean().item()}", "if m['a'] > 0:", "    x = 2 * x", DPO), "SBX133"),
+        (("m = {'a': x.mean().item()}", "if m['a']:", "    x = 2 * x", DPO), "SBX133"),
+        (("m = {'a': x.mean().item()}", "x = x if isinstance(m['a'], float) else 2 * x", DPO), "SBX133"),
+        (("m = {'a': x.mean().item()}", "return F.softplus(-beta * x.clamp(max=m['a']))"), "SBX133"),
+        (("m = {'a': x.mean().item()}", "k = {m['a']: 1}", DPO), "SBX122"),
+        (("y = x.mean().item()", DPO), "SBX133"),
+        (("print(f'{x!r}')", DPO), "SBX122"),
+        (("print(f'{1:999999999}')", DPO), "SBX122"),
+        (("print('%999999999d' % 1)", DPO), "SBX122"),
+        (("print(x, file=open('a'))", DPO), "SBX128"),
+        (("y = print(x)", DPO), "SBX128"),
+    ],
+)
+def test_what_is_reported_is_no_part_of_a_loss(lines: tuple[str, ...], rule: str) -> None:
+    assert rule in _rules(*lines)
+
+
+def test_a_print_of_the_source_itself_is_called() -> None:
+    assert "SBX264" not in _rules("print(x)", DPO, before="def print(a):\n    return a\n")
+
+
+def test_a_report_is_evaluated() -> None:
+    written = candidate("w = torch.ones_like(x)", "print(w.mul_(2.0))", "return -F.logsigmoid(beta * x) * w")
+    plain = candidate("return -F.logsigmoid(beta * x) * torch.ones_like(x).mul(2.0)")
+    assert vet(written).fingerprint == vet(plain).fingerprint
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("try:", "    assert (x > 0).all()", "except AssertionError:", "    x = 2 * x", DPO),
+        ("try:", "    if (x > 0).any():", "        raise ValueError", "except ValueError:", "    x = 2 * x", DPO),
+        ("try:", "    k = 1 / (beta - 0.1)", "except ZeroDivisionError:", "    k = 1.0", "return F.softplus(-k * x)"),
+        (
+            "try:",
+            "    k = math.exp(900 * beta)",
+            "except OverflowError:",
+            "    k = 1.0",
+            "return F.softplus(-x) + 0 / k",
+        ),
+        ("try:", "    raise ValueError", "except ValueError:", "    pass", DPO),
+        ("try:", "    pass", "finally:", "    return -F.logsigmoid(beta * x)"),
+        ("for i in range(2):", "    try:", "        y = 1", "    finally:", "        break", DPO),
+    ],
+)
+def test_what_except_could_catch_is_refused(lines: tuple[str, ...]) -> None:
+    assert "SBX115" in _rules(*lines)
+
+
+def test_handlers_are_checked() -> None:
+    assert "SBX127" in _rules("try:", "    y = 1", "except ValueError as e:", "    exec('1')", DPO)
+
+
+@pytest.mark.parametrize(
+    ("lines", "rule"),
+    [
+        (("while True:", "    pass", DPO), "SBX114"),
+        (("while x.mean() > 0:", "    x = x - 1", DPO), "SBX114"),
+        (("while beta > 0.5:", "    x = x - 1", DPO), "SBX114"),
+        (("k = 1", "while k:", "    k = 1", DPO), "SBX202"),
+        (("del x", DPO), "SBX227"),
+        (("y = [1]", "del y[0]", DPO), "SBX138"),
+    ],
+)
+def test_loops_end_and_names_stay(lines: tuple[str, ...], rule: str) -> None:
+    assert rule in _rules(*lines)
+
+
+@pytest.mark.parametrize(
+    ("line", "same"),
+    [
+        ("k = 2.0 if Mode.A == 'a' else 1.0", 1.0),
+        ("k = 2.0 if Mode.A is Mode('a') and Mode['B'].value == 'b' else 1.0", 2.0),
+        ("k = {Mode.A: 2.0, Mode.B: 3.0}[Mode.B]", 3.0),
+        ("k = 2.0 if Level.LOW else 1.0", 1.0),
+        ("k = {0: 2.0}[Level.LOW] + Level.LOW", 2.0),
+        ("k = float(len([m for m in Mode if m.name == 'A']))", 1.0),
+        ("k = 2.0 if Level.LOW in (0, 1) and Mode.A not in ('a',) else 1.0", 2.0),
+    ],
+)
+def test_members_of_enums_behave_as_in_python(line: str, same: float) -> None:
+    verdict = vet(_MODE + candidate(line, "return -F.logsigmoid(beta * x) * k"))
+    assert verdict.accepted, verdict.findings
+    assert verdict.fingerprint == vet(candidate(f"return -F.logsigmoid(beta * x) * {same}")).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("before", "line", "rule"),
+    [
+        (_MODE, "y = Mode.A is 'a'", "SBX205"),
+        (_MODE, "y = Mode('c')", "SBX228"),
+        (_MODE, "Mode.A = 1", "SBX134"),
+        ("from types import SimpleNamespace\nc = SimpleNamespace(m=0.1)\n", "c.m = 1.0", "SBX134"),
+        ("from collections import namedtuple\nP = namedtuple('P', 'a b')\n", "a, b, c = P(1, 2)", "SBX239"),
+        ("from collections import namedtuple\n", "P = namedtuple('P', 'a b')", "SBX230"),
+    ],
+)
+def test_tables_of_names_are_constant(before: str, line: str, rule: str) -> None:
+    assert rule in _rules(line, DPO, before=before)
+
+
+def test_a_factory_makes_a_list_for_each_object() -> None:
+    before = _FACTORY + _COUNTED + "FIRST = counted(C())\nSECOND = counted(C())\n"
+    written = before + candidate("return -F.logsigmoid(beta * x) * SECOND")
+    assert vet(written).fingerprint == vet(candidate("return -F.logsigmoid(beta * x) * 2")).fingerprint
+
+
+def test_code_in_a_docstring_is_no_code() -> None:
+    shown = '"""A loss.\n\n```python\nimport os\n```\n"""\n' + candidate(DPO)
+    assert not vet(shown, numeric=False).findings
+    assert "SBX123" in {f.rule for f in vet("```python\nimport os\n```\n", numeric=False).findings}
+    assert "SBX106" in {f.rule for f in vet("```\nx\n```\n```\ny\n```\n", numeric=False).findings}
+
+
+def test_an_attribute_that_is_read_is_not_assigned_in_a_call() -> None:
+    source = (
+        "class L:\n    def __init__(self, beta):\n        self.beta = beta\n"
+        "    def __call__(self, policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps):\n"
+        "        self.x = policy_chosen_logps - policy_rejected_logps\n        return F.softplus(-self.beta * self.x)\n"
+    )
+    assert "SBX134" in {f.rule for f in vet(source, numeric=False).findings}
+
+
+@pytest.mark.parametrize(
+    "line", ["for F in (1, 2):\n    pass\n", "if True:\n    def g(): pass\n", "torch.manual_seed(0)\n"]
+)
+def test_statements_outside_of_functions_compute_constants(line: str) -> None:
+    assert {"SBX112", "SBX135"} & _rules(DPO, before=line)
+
+
+@pytest.mark.parametrize(
+    ("before", "rules"),
+    [
+        ("from typing import Protocol\nclass P(Protocol):\n    def f(self, x=exec('1')): ...\n", {"SBX117"}),
+        ("from typing import Protocol\nclass P(Protocol):\n    exec('1')\n", {"SBX117"}),
+        ("from typing import TypedDict\nclass P(TypedDict):\n    a: exec('1')\n", {"SBX117"}),
+        ("from typing import TypeVar\nT = TypeVar('T', bound=exec('1'))\n", {"SBX126", "SBX127"}),
+        ("import functools\n@functools.wraps(exec('1'))\ndef f(x):\n    return x\n", {"SBX120"}),
+        (_FACTORY.replace("field(", "field(metadata=exec('1'), "), {"SBX117", "SBX127"}),
+        ("from typing import cast\nK = cast(exec('1'), 1.0)\n", {"SBX126"}),
+        ("K = getattr(torch, '__dict__')\n", {"SBX127"}),
+        ("K = getattr(torch, 'load')\n", {"SBX133"}),
+    ],
+)
+def test_nothing_that_is_left_out_could_run(before: str, rules: set[str]) -> None:
+    assert rules & _rules(DPO, before=before)
+
+
+@pytest.mark.parametrize(
+    ("before", "line", "same"),
+    [
+        ("", "k = getattr(F, 'softplus')(x) * 0 + 2.0", 2.0),
+        ("", "k = ({'a': 1.0} | {'a': 2.0})['a']", 2.0),
+        ("", "k = torch.stack([0 * x, 0 * x + 1, 0 * x + 2, 0 * x + 3], 1)[:, 1::2].sum(1)", 4.0),
+        ("from abc import ABC, abstractmethod\nclass A(ABC):\n    @abstractmethod\n    def k(self): ...\n"
+         "class B(A):\n    def k(self):\n        return 2.0\n", "k = B().k()", 2.0),
+        ("from typing import Protocol\nclass P(Protocol):\n    def __call__(self, x: float) -> float: ...\n"
+         "def two(f: P):\n    return f(1.0)\n", "k = two(lambda z: 2 * z)", 2.0),
+    ],
+)  # fmt: skip
+def test_small_forms(before: str, line: str, same: float) -> None:
+    verdict = vet(before + candidate(line, "return -F.logsigmoid(beta * x) * k"))
+    assert verdict.accepted, verdict.findings
+    assert verdict.fingerprint == vet(candidate(f"return -F.logsigmoid(beta * x) * {same}")).fingerprint
