@@ -15,7 +15,6 @@ from types import CodeType
 
 from sandbox.child.allowlist import limits
 from sandbox.child.protocol import Refusal, SourceSpan, Violation
-from sandbox.child.static.attributes import without_getattr
 from sandbox.child.static.class_forms import as_class
 from sandbox.child.static.classes import ClassSource, read_attributes, take_apart
 from sandbox.child.static.description import without_description, without_type_checks
@@ -54,7 +53,6 @@ def check(source: str, contract: Contract, arguments: Sequence[str] = ()) -> Che
         without_type_checks(tree)
         lambdas_to_functions(tree)
         nodes = _nodes(tree)
-        without_getattr(tree)
         without_slashes(nodes)
         check_letters(text, nodes)
         imports = without_aliases(tree, resolve(nodes))

@@ -68,7 +68,7 @@ def test_a_report_is_evaluated() -> None:
     ],
 )
 def test_what_except_could_catch_is_refused(lines: tuple[str, ...]) -> None:
-    assert "SBX115" in _rules(*lines)
+    assert {"SBX115", "SBX201"} & _rules(*lines)
 
 
 def test_handlers_are_checked() -> None:
@@ -162,8 +162,7 @@ def test_statements_outside_of_functions_compute_constants(line: str) -> None:
         ("import functools\n@functools.wraps(exec('1'))\ndef f(x):\n    return x\n", {"SBX120"}),
         (_FACTORY.replace("field(", "field(metadata=exec('1'), "), {"SBX117", "SBX127"}),
         ("from typing import cast\nK = cast(exec('1'), 1.0)\n", {"SBX126"}),
-        ("K = getattr(torch, '__dict__')\n", {"SBX127"}),
-        ("K = getattr(torch, 'load')\n", {"SBX133"}),
+        ("K = getattr(torch, 'pi')\n", {"SBX127"}),
     ],
 )
 def test_nothing_that_is_left_out_could_run(before: str, rules: set[str]) -> None:
@@ -173,7 +172,6 @@ def test_nothing_that_is_left_out_could_run(before: str, rules: set[str]) -> Non
 @pytest.mark.parametrize(
     ("before", "line", "same"),
     [
-        ("", "k = getattr(F, 'softplus')(x) * 0 + 2.0", 2.0),
         ("", "k = ({'a': 1.0} | {'a': 2.0})['a']", 2.0),
         ("", "k = torch.stack([0 * x, 0 * x + 1, 0 * x + 2, 0 * x + 3], 1)[:, 1::2].sum(1)", 4.0),
         ("from abc import ABC, abstractmethod\nclass A(ABC):\n    @abstractmethod\n    def k(self): ...\n"
@@ -186,3 +184,21 @@ def test_small_forms(before: str, line: str, same: float) -> None:
     verdict = vet(before + candidate(line, "return -F.logsigmoid(beta * x) * k"))
     assert verdict.accepted, verdict.findings
     assert verdict.fingerprint == vet(candidate(f"return -F.logsigmoid(beta * x) * {same}")).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("condition", "accepted"),
+    [
+        ("torch.isnan(x).any()", True),
+        ("not torch.isfinite(x).all()", True),
+        ("torch.isnan(x).any() or (torch.isinf(x) | ~torch.isfinite(2 * x)).any()", True),
+        ("(x > 0).any()", False),
+        ("(torch.isnan(x) | (x > 0)).any()", False),
+        ("torch.isnan(x).any() or (x > 0).any()", False),
+        ("torch.isnan(x).sum() > 0", False),
+    ],
+)
+def test_a_loss_may_raise_on_values_that_are_not_finite_alone(condition: str, accepted: bool) -> None:
+    verdict = vet(candidate(f"if {condition}:", "    raise ValueError('no')", DPO))
+    assert verdict.accepted is accepted
+    assert {f.rule for f in verdict.findings} >= ({"SBX258"} if accepted else {"SBX201"})

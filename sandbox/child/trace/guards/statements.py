@@ -14,6 +14,8 @@ from sandbox.child.trace.symbols import VIEWS, Device, DType, Recorder, Reported
 _MISSING = object()
 """An argument that was not given. No source can name it."""
 
+_ASKS_WHETHER_FINITE = frozenset({"isnan", "isinf", "isfinite"})
+
 
 class Statements:
     """The guards for statements of one trace; `step` counts steps."""
@@ -73,12 +75,28 @@ class Statements:
         return value
 
     def assumed(self, value: Any, outcome: bool) -> Any:
-        """A condition under which a loss raises: if it depends on tensors, it counts as not met, as an assertion counts as met."""
+        """A condition under which a loss raises: if it asks tensors for NaN or infinity, it counts as not met, as an assertion
+        counts as met."""
         self._step()
-        if isinstance(value, SymTensor) and not value.dims:
+        if isinstance(value, SymTensor) and not value.dims and self._asks_whether_finite(value):
             self._note_unchecked()
             return outcome
         return value
+
+    def _asks_whether_finite(self, value: SymTensor) -> bool:
+        """Whether a truth value is made of isnan, isinf and isfinite alone."""
+        recorder, seen, left = self._recorder, set[int](), [value.index]
+        while left:
+            index = left.pop()
+            node = recorder.nodes[index]
+            if index in seen or node.op in _ASKS_WHETHER_FINITE:
+                continue
+            seen.add(index)
+            parts = [a for a in node.args if recorder.types[a].dtype == "bool"]
+            if not parts:
+                return False
+            left += parts
+        return True
 
     def _note_unchecked(self) -> None:
         if self._recorder.tries:  # an exception would be caught, and another value computed
