@@ -40,7 +40,8 @@ _ON_CONSTANTS: Final = {
 """Parameters -> functions of `math` that accept constants only."""
 
 COMPOSED: Final[tuple[Spelling, ...]] = (
-    call("torch.positive Tensor.positive Tensor.contiguous", X, by="same", layers="Identity"),
+    call("torch.positive Tensor.positive", X, by="same", layers="Identity"),
+    call("Tensor.contiguous", X, by="contiguous"),
     call("Tensor.cpu", X, P("memory_format", "ignored", None), by="same"),
     call("torch.clone Tensor.clone", X, P("memory_format", "ignored", None), by="copy"),
     call("F.softmin", X, P("dim", "axis", None), DTYPE, by="softmin", layers="Softmin"),

@@ -195,7 +195,7 @@ def _over_batches(r: Recorder, x: SymTensor, how: Reduction) -> SymTensor | None
 def _batches(r: Recorder, index: int) -> int | None:
     """The number of whole batches of which a value is the count of items: 2 for twice the batch's size; None for others."""
     node = r.nodes[index]
-    if node.op in ("full", "tensor", "cast") and r.types[index].dims == ():
+    if node.op in ("full", "tensor", "cast") and r.types[index].dims == () and r.types[index].dtype != "bool":
         return _batches(r, node.args[0])
     if not r.types[index].is_number:
         return None

@@ -9,6 +9,7 @@ from typing import Any
 from sandbox.child.allowlist import limits
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.symbols import Sizes, Symbol, SymNumber, checked_number
+from sandbox.graph.types import Shape
 
 
 def arithmetic(name: str, function: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
@@ -50,11 +51,23 @@ def compare_sizes(op: str, a: Any, b: Any) -> bool:
     if op not in ("eq", "ne"):
         raise Refusal("SBX205")
     if isinstance(a, Sizes) and isinstance(b, Sizes):
-        return (a.dims == b.dims) == (op == "eq")
+        return _same_dims(a.dims, b.dims) == (op == "eq")
     sizes, other = (a.items, b) if isinstance(a, Sizes) else (b.items, a)
     if not isinstance(other, list | tuple):
         raise Refusal("SBX205")
     return (isinstance(other, tuple) and _same_items(sizes, other)) == (op == "eq")
+
+
+def _same_dims(a: Shape, b: Shape) -> bool:
+    """Whether two shapes are the same. Raises Refusal if this depends on a size that is not constant."""
+    if len(a) != len(b):
+        return False
+    pairs = [(x.constant, y.constant) for x, y in zip(a, b, strict=True) if x != y]
+    if any(x is not None and y is not None for x, y in pairs):
+        return False
+    if pairs:
+        raise Refusal("SBX201")
+    return True
 
 
 def _same_items(a: Sequence[Any], b: Sequence[Any]) -> bool:

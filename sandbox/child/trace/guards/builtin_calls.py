@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from sandbox.child.allowlist import limits
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.facade import TensorClass
+from sandbox.child.trace.guards.branches import Condition
 from sandbox.child.trace.guards.instances import Member, items_of
 from sandbox.child.trace.symbols import (
     VIEWS,
@@ -221,8 +222,15 @@ def _pow(g: GuardMethods, /, base: Any, exp: Any) -> Any:
 def _isinstance(g: GuardMethods, value: Any, kinds: Any, /) -> bool:
     if isinstance(value, Reported):
         raise Refusal("SBX133")
+    if isinstance(value, Condition) or (isinstance(value, SymNumber) and _is_of_either_type(g, value)):
+        raise Refusal("SBX201")
     wanted = kinds if isinstance(kinds, tuple) else (kinds,)
     return any(_is_a(value, kind) for kind in wanted)
+
+
+def _is_of_either_type(g: GuardMethods, value: SymNumber) -> bool:
+    """Whether Python's type of a number depends on its value, as that of max(1, beta)."""
+    return g.recorder.nodes[value.index].op in ("maximum", "minimum", "pow", "where")
 
 
 def _is_a(value: Any, kind: Any) -> bool:

@@ -116,7 +116,9 @@ def _elu(r: Recorder, a: dict[str, Any]) -> Any:
 def _hardtanh(r: Recorder, a: dict[str, Any]) -> Any:
     x, low, high = floating(a["input"]), a["min_val"], a["max_val"]
     if isinstance(low, SymNumber) or isinstance(high, SymNumber):
-        return r.add("clamp_max", (r.add("clamp_min", (x, low)), high))
+        inside = r.add("logical_and", (r.add("gt", (x, low)), r.add("lt", (x, high))))  # no gradient at a bound
+        bounded = r.add("clamp_max", (r.add("clamp_min", (x, low)), high))
+        return r.add("where", (inside, x, r.add("detach", (bounded,))))
     return r.add("hardtanh", (x,), {"min_val": low, "max_val": high})
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sandbox.child.trace.lowering.registry import LOWERINGS, axes, floating, lowering, misfit, shape_of
 from sandbox.child.trace.lowering.shaping import MOST_PARTS
+from sandbox.child.trace.lowering.values import view_of
 from sandbox.child.trace.symbols import Recorder, Sizes, SymTensor
 from sandbox.graph.types import Dim
 
@@ -44,7 +45,7 @@ def _permute(r: Recorder, a: dict[str, Any]) -> Any:
     order = [_axis(d, x) for d in (dims if isinstance(dims, tuple) else (dims,))]
     if sorted(order) != list(range(len(x.dims))):
         raise misfit()
-    return _ordered(r, x, order)
+    return view_of(r, _ordered(r, x, order))
 
 
 @lowering("movedim")
@@ -53,7 +54,7 @@ def _movedim(r: Recorder, a: dict[str, Any]) -> Any:
     source, target = _axis(a["source"], x), _axis(a["destination"], x)
     order = [i for i in range(len(x.dims)) if i != source]
     order.insert(target, source)
-    return _ordered(r, x, order)
+    return view_of(r, _ordered(r, x, order))
 
 
 def _axis(dim: Any, x: SymTensor) -> int:
@@ -175,4 +176,5 @@ def _sum_of_products(r: Recorder, terms: Sequence[str], tensors: Sequence[SymTen
                 wide = r.add("unsqueeze", (wide,), {"dim": at})
         out = wide if out is None else r.add("mul", (out, wide))
     dims = tuple(range(len(result), len(every)))
+    out = view_of(r, out) if len(tensors) == 1 else out
     return r.add("sum", (out,), {"dim": dims, "keepdim": False}) if dims else out

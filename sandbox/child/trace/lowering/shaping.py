@@ -8,6 +8,7 @@ from typing import Any
 
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.lowering.registry import axes, cast, lowering, misfit, shape_entry, shape_of, sizes_of
+from sandbox.child.trace.lowering.values import view_of
 from sandbox.child.trace.symbols import Recorder, SymTensor
 from sandbox.contracts.contract import BATCH
 from sandbox.graph.types import Dim
@@ -58,7 +59,15 @@ def _expand_as(r: Recorder, a: dict[str, Any]) -> Any:
 def _flatten(r: Recorder, a: dict[str, Any]) -> Any:
     if (a["start_dim"], a["end_dim"]) != (0, -1):
         raise misfit()
+    if len(a["input"].dims) == 1:
+        return a["input"]  # the tensor itself, with its gradient also inside of no_grad
     return r.add("reshape", (a["input"],), {"shape": (-1,)})
+
+
+@lowering("ravel")
+def _ravel(r: Recorder, a: dict[str, Any]) -> Any:
+    x = a["input"]
+    return view_of(r, x) if len(x.dims) == 1 else r.add("reshape", (x,), {"shape": (-1,)})
 
 
 @lowering("matrix_transpose")

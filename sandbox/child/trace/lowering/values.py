@@ -15,11 +15,27 @@ def _same(r: Recorder, a: dict[str, Any]) -> Any:
     return a["input"]
 
 
+@lowering("contiguous")
+def _contiguous(r: Recorder, a: dict[str, Any]) -> Any:
+    """The tensor itself or a copy, as it lies in memory, which is not known here. So neither may be changed in place."""
+    x = a["input"]
+    if not r.keeps_gradients and len(x.dims) > 1:
+        raise misfit()  # a copy would have no gradient
+    x.shared = True
+    return SymTensor(r.index(x), x.type, shared=True)
+
+
 @lowering("copy")
 def _copy(r: Recorder, a: dict[str, Any]) -> Any:
     return SymTensor(
         r.index(a["input"]) if r.keeps_gradients else r.add("detach", (a["input"],)).index, a["input"].type
     )
+
+
+def view_of(r: Recorder, x: SymTensor) -> SymTensor:
+    """A view of a whole tensor: another tensor in the same memory, without a gradient inside of no_grad."""
+    x.shared = True
+    return SymTensor(r.index(x) if r.keeps_gradients else r.add("detach", (x,)).index, x.type, shared=True)
 
 
 def data_of(r: Recorder, x: SymTensor) -> Any:
@@ -103,7 +119,8 @@ def _to_other_float(r: Recorder, a: dict[str, Any]) -> Any:
     if x.type.dtype != "float":
         raise Refusal("SBX231")
     r.note("SBX257")
-    return SymTensor(x.index, x.type, shared=True, widened=True)
+    index = x.index if r.keeps_gradients else r.add("detach", (x,)).index
+    return SymTensor(index, x.type, shared=True, widened=True)
 
 
 @lowering("to_like")
