@@ -60,6 +60,9 @@ _LARGEST_COMMON: Final = 5.5
 """Largest ratio of what moves both log-probabilities to what moves their difference. It is 1 for a loss of the chosen completion
 alone, as SFT, and smaller for others. It is that of LINE_BETA and larger betas: a penalty that does not depend on beta has a larger
 share at a small one."""
+_LARGEST_AWAY: Final = 1.5
+"""The same for what moves both further away from the reference, without end. It is 1 for a loss of the rejected completion alone,
+and at most that for published losses."""
 _FAR: Final = -6.0
 """Sum of a pair's log-ratios, in nats, below which both are away from the reference."""
 _USUAL_LEVEL: Final = 50.0
@@ -227,7 +230,7 @@ def _dead(seen: _Seen, stages: Sequence[Sequence[Cell]]) -> list[Finding]:
 def _together(seen: _Seen) -> list[Finding]:
     """A refusal if the loss moves both completions of most pairs far more than their margin, near the start. At the start, where
     log-ratios are 0, nothing holds them back, so neither sign is right; a moment later a force that does has either sign."""
-    suspicious = _half_beyond(seen, np.abs(seen.common))
+    suspicious = _half_beyond(seen, np.abs(seen.common), _LARGEST_COMMON)
     for cells in seen.trained.stages:
         if suspicious.isdisjoint(cells):
             continue
@@ -239,7 +242,7 @@ def _together(seen: _Seen) -> list[Finding]:
         else:
             continue
         for cell, ratio in found:
-            if ratio > _most_common(cell.beta):
+            if ratio > _most(_LARGEST_COMMON, cell.beta):
                 message = (
                     f"both completions are moved together {shown(ratio)} times as much as the margin, {_where(cells)}"
                 )
@@ -248,15 +251,15 @@ def _together(seen: _Seen) -> list[Finding]:
 
 
 def _runs_away(seen: _Seen) -> list[Finding]:
-    """A refusal if the loss pushes both log-ratios of most pairs further away from the reference once both are below it, far more
-    than it changes their margin."""
-    suspicious = _half_beyond(seen, -seen.common, seen.away)
+    """A refusal if the loss pushes both log-ratios of most pairs further away from the reference once both are below it, more than
+    it changes their margin."""
+    suspicious = _half_beyond(seen, -seen.common, _LARGEST_AWAY, seen.away)
     for cell in seen.trained.cells:
         if cell not in suspicious or cell.stage in EARLY[:2]:
             continue
         common = -seen.common[cell.items][seen.away[cell.items]]
         ratio = float(np.median(common))
-        if len(common) >= _LEAST_JUDGED and ratio > _most_common(cell.beta):
+        if len(common) >= _LEAST_JUDGED and ratio > _most(_LARGEST_AWAY, cell.beta):
             message = (
                 f"both completions are pushed further away from the reference, {shown(ratio)} times as much as the margin is "
                 f"changed, {cell.place}"
@@ -265,17 +268,18 @@ def _runs_away(seen: _Seen) -> list[Finding]:
     return []
 
 
-def _half_beyond(seen: _Seen, ratios: Array, among: Array | None = None) -> set[Cell]:
-    """The cells in which at least half of the pairs, of those in the mask `among`, have a ratio above `_most_common`. Only there
+def _half_beyond(seen: _Seen, ratios: Array, largest: float, among: Array | None = None) -> set[Cell]:
+    """The cells in which at least half of the pairs, of those in the mask `among`, have a ratio above the largest. Only there
     can their median, or a quantile of their stage, be above it, and medians of all cells take long."""
     among = np.ones_like(seen.away) if among is None else among
-    beyond = among & (ratios > _most_common(seen.trained.betas))
+    beyond = among & (ratios > _most(largest, seen.trained.betas))
     count, most = seen.trained.counts(beyond), seen.trained.counts(among)
     return {cell for cell in seen.trained.cells if 0 < most[cell] <= 2 * count[cell]}
 
 
-def _most_common(beta: Array | float) -> Array:
-    return np.asarray(_LARGEST_COMMON * np.maximum(1.0, LINE_BETA / beta))
+def _most(largest: float, beta: Array | float) -> Array:
+    """A largest ratio at LINE_BETA and larger betas, at this beta."""
+    return np.asarray(largest * np.maximum(1.0, LINE_BETA / beta))
 
 
 def _falls_back(seen: _Seen, stages: Sequence[Sequence[Cell]], by_level: bool) -> list[Finding]:

@@ -64,9 +64,12 @@ def _file(path: str, *, follow: bool = True) -> Item:
     opened = _opened(path, follow=follow)
     if isinstance(opened, Item):
         return opened
-    with opened as stream:
-        is_graph = path.endswith(".json")
-        raw = stream.read((MAX_JSON_BYTES if is_graph else MAX_SOURCE_BYTES) + 1)
+    is_graph = path.endswith(".json")
+    try:
+        with opened as stream:
+            raw = stream.read((MAX_JSON_BYTES if is_graph else MAX_SOURCE_BYTES) + 1)
+    except OSError as error:  # a damaged disk, or a file of /proc that may be opened and not read
+        return _unreadable(path, error)
     return Item(path, graph=raw) if is_graph else Item(path, raw)
 
 
@@ -80,8 +83,11 @@ def collect_lines(paths: Iterable[str]) -> Iterator[Item]:
         if isinstance(item, Item):
             yield item
             continue
-        with item:
-            yield from _lines(path, item)
+        try:
+            with item:
+                yield from _lines(path, item)
+        except OSError as error:
+            yield _unreadable(path, error)
 
 
 def _opened(path: str, *, follow: bool = True) -> BinaryIO | Item:
@@ -92,11 +98,15 @@ def _opened(path: str, *, follow: bool = True) -> BinaryIO | Item:
     try:
         descriptor = os.open(path, flags | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
     except (OSError, ValueError) as error:
-        return Item(path, error=f"cannot be read: {getattr(error, 'strerror', None) or 'no such name is possible'}")
+        return _unreadable(path, error)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return os.fdopen(descriptor, "rb")
     os.close(descriptor)
     return Item(path, error="not a regular file")
+
+
+def _unreadable(path: str, error: Exception) -> Item:
+    return Item(path, error=f"cannot be read: {getattr(error, 'strerror', None) or 'no such name is possible'}")
 
 
 def _lines(path: str, stream: BinaryIO) -> Iterator[Item]:

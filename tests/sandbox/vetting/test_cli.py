@@ -114,6 +114,16 @@ def test_a_link_in_a_directory_is_not_followed_but_a_named_one_is(tmp_path: Path
     assert named.returncode == 1 and "SBX" in named.stdout
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="a file that can be opened and not read")
+def test_a_file_that_cannot_be_read_does_not_end_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "good.py").write_text(GOOD)
+    for options in (("--no-numeric", "--json"), ("--no-numeric", "--json", "--jsonl")):
+        done = run("check", *options, "/proc/self/mem", "good.py", cwd=tmp_path)
+        items = [json.loads(line) for line in done.stdout.splitlines()] if "--jsonl" in options else json.loads(done.stdout)
+        assert done.returncode == 2 and items[0]["error"] == "cannot be read: Input/output error"
+        assert len(items) > 1
+
+
 def test_bad_input_is_reported_and_the_rest_is_checked(tmp_path: Path) -> None:
     (tmp_path / "empty.py").write_text("")
     (tmp_path / "binary.py").write_bytes(bytes(range(256)) * 10)
