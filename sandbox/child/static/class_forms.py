@@ -5,7 +5,7 @@ self.beta = self.scale = beta         two assignments
 self.register_buffer("w", value)      self.w = value
 @staticmethod                         a method that does not use `self`
 @classmethod, @property               a method that gets the class, and one that is called where it is read
-ABC, @abstractmethod                  left out: an abstract method may be called here, and refuses by its body
+ABC, @abstractmethod                  left out: an abstract method raises
 @dataclass, NamedTuple                `__init__` with the fields as parameters
 __constants__, extra_repr, __repr__   left out: torch uses them to print a module or to compile it
 """
@@ -33,9 +33,10 @@ def simplify(node: ast.ClassDef, imports: Imports) -> dict[str, str]:
     node.bases = [base for base in node.bases if full_name(base, imports.names) != "abc.ABC"]
     for part in node.body:
         if isinstance(part, ast.FunctionDef):
-            part.decorator_list = [
-                d for d in part.decorator_list if full_name(d, imports.names) != "abc.abstractmethod"
-            ]
+            kept = [d for d in part.decorator_list if full_name(d, imports.names) != "abc.abstractmethod"]
+            if len(kept) < len(part.decorator_list):
+                part.body = [ast.copy_location(ast.Raise(), part)]
+            part.decorator_list = kept
     node.body = [part for part in node.body if not _is_left_out(part)]
     _without_fields(node, imports)
     node.body = node.body or [ast.copy_location(ast.Pass(), node)]
@@ -159,6 +160,9 @@ def _without_fields(node: ast.ClassDef, imports: Imports) -> None:
     if after and (is_tuple or not _fits_in_init(after, names)):
         return
     factories = {part: _plain_field(part, imports) if is_dataclass else None for part in fields}
+    outer = {n.id for made in factories.values() if made for n in ast.walk(made) if isinstance(n, ast.Name)}
+    if outer & {"self", *names} or (is_dataclass and any(isinstance(p.value, ast.List | ast.Dict) for p in fields)):
+        return
     given = [part.value is not None for part in fields]
     bound = [name for name in map(_bound, node.body) if name]
     special = any(word in ast.dump(part.annotation) for part in fields for word in ("ClassVar", "InitVar", "KW_ONLY"))

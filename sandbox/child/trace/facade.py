@@ -186,6 +186,8 @@ def invoke(r: Recorder, function: Function, args: Sequence[Any], kwargs: Mapping
         args = (function.bound, *args)
     try:
         bound = _bind(call, args, kwargs)
+        if r.tries and _may_raise(call, args, kwargs):
+            raise Refusal("SBX115")
         lowering = LOWERINGS.get(call.lowering)
         return lowering(r, bound) if lowering is not None else record_plain(r, call, bound)
     except Refusal as refusal:
@@ -193,6 +195,18 @@ def invoke(r: Recorder, function: Function, args: Sequence[Any], kwargs: Mapping
         if violation.code in _ABOUT_THE_CALL:
             raise Refusal(violation.code, violation.numbers, violation.span, call.number) from None
         raise
+
+
+def _may_raise(call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether torch may refuse arguments that a graph has not: a device, a memory format, the strides of a view."""
+    unchecked = {p.name for p in call.parameters if p.kind == "ignored"}
+    given = [*args, *(value for name, value in kwargs.items() if name not in unchecked)]
+    return (
+        call.path.startswith("Tensor.view")
+        or any(name in unchecked and not isinstance(value, Device) for name, value in kwargs.items())
+        or (call.lowering == "to" and any(isinstance(value, str) for value in given))
+        or any(p.kind == "ignored" and not p.keyword_only for p in call.parameters[: len(args)])
+    )
 
 
 def layer_of(made: LayerClass, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Layer:
