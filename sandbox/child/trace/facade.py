@@ -169,6 +169,8 @@ def _tensor_attribute(r: Recorder, x: SymTensor, name: str) -> Any:
             return len(x.dims)
         case "data":
             return data_of(r, x)
+        case "mT" if len(x.dims) < 2:
+            raise Refusal("SBX206")
         case "T" | "mT":
             return matrix_transpose(r, {"input": x})
     if name in calls.IN_PLACE:
@@ -197,16 +199,20 @@ def invoke(r: Recorder, function: Function, args: Sequence[Any], kwargs: Mapping
         raise
 
 
+_TOTAL = frozenset(
+    {
+        "logsigmoid", "softplus", "sigmoid", "tanh", "relu", "silu", "exp", "expm1", "log", "log1p", "abs", "neg", "square",
+        "sqrt", "mean", "sum", "detach", "clone", "isnan", "isinf", "isfinite", "any", "all",
+    }
+)  # fmt: skip
+"""Calls for which torch accepts any floating tensor alone (`any` and `all` also truth values)."""
+
+
 def _may_raise(call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether torch may refuse arguments that a graph has not: a device, a memory format, the strides of a view."""
-    unchecked = {p.name for p in call.parameters if p.kind == "ignored"}
-    given = [*args, *(value for name, value in kwargs.items() if name not in unchecked)]
-    return (
-        call.path.startswith("Tensor.view")
-        or any(name in unchecked and not isinstance(value, Device) for name, value in kwargs.items())
-        or (call.lowering == "to" and any(isinstance(value, str) for value in given))
-        or any(p.kind == "ignored" and not p.keyword_only for p in call.parameters[: len(args)])
-    )
+    """Whether torch might refuse arguments that a graph accepts, such as a device, or the strides of a view."""
+    if call.lowering == "to":
+        return bool(kwargs) or not all(isinstance(value, SymTensor | Device) for value in args)
+    return call.path.rpartition(".")[2] not in _TOTAL or bool(kwargs) or len(args) != 1
 
 
 def layer_of(made: LayerClass, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Layer:

@@ -254,6 +254,11 @@ def test_tables_change_as_in_python(lines: tuple[str, ...], same: float | None) 
         ("y = torch.lerp(x, torch.ones_like(x).long(), 0.5)", ""),
         ("y = torch.dot(x, (x > 0).long())", ""),
         ("y = (x > 0).long() ** -1", ""),
+        ("y = x.sub(1.0, alpha=True)", ""),
+        ("y = F.margin_ranking_loss(x, x, torch.tensor(1.0))", ""),
+        ("y = torch.isclose(x, x, rtol=-1.0)", ""),
+        ("y = x.mT", ""),
+        ("y = functools.partial(1)", "import functools\n"),
         ("y = A()", _ABSTRACT),
         ("y = exp(1.0)", _CHECKED),
     ],
@@ -261,6 +266,7 @@ def test_tables_change_as_in_python(lines: tuple[str, ...], same: float | None) 
 def test_what_only_torch_or_python_refuses_is_refused_in_a_try(line: str, before: str) -> None:
     assert not vet(before + candidate("try:", f"    {line}", *_TRIED), numeric=False).graph
     assert vet(candidate("try:", "    y = x.clone().to(x.device)", *_TRIED)).accepted
+    assert vet(candidate("try:", "    y = x.clamp(min=0.0)", "except Exception:", "    raise", DPO)).accepted
 
 
 @pytest.mark.parametrize(

@@ -273,7 +273,7 @@ class Guards:
         if isinstance(function, Partial):
             return self.call(function.function, *function.args, *args, **{**function.kwargs, **kwargs})
         if isinstance(function, PartialClass):
-            if not args:
+            if not args or self.recorder.tries:
                 raise Refusal("SBX206")
             return Partial(args[0], args[1:], kwargs)
         if isinstance(function, Method):
