@@ -157,7 +157,7 @@ def _without_fields(node: ast.ClassDef, imports: Imports) -> None:
     fields = [part for part in node.body if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)]
     names = [part.target.id for part in fields if isinstance(part.target, ast.Name)]
     after = [m for m in node.body if isinstance(m, ast.FunctionDef) and m.name == _AFTER_INIT]
-    if after and (is_tuple or not _fits_in_init(after, names)):
+    if after and (is_tuple or not _fits_in_init(after, names) or _keeps_out(node, after)):
         return
     factories = {part: _plain_field(part, imports) if is_dataclass else None for part in fields}
     outer = {n.id for made in factories.values() if made for n in ast.walk(made) if isinstance(n, ast.Name)}
@@ -249,6 +249,13 @@ def _fits_in_init(methods: list[ast.FunctionDef], fields: list[str]) -> bool:
     takes_self = [a.arg for a in ast.walk(method.args) if isinstance(a, ast.arg)] == ["self"]
     plain = not any(isinstance(n, ast.Return) for n in ast.walk(method)) and not method.decorator_list
     return len(methods) == 1 and takes_self and plain and not _names(method) & {*fields}
+
+
+def _keeps_out(node: ast.ClassDef, after: list[ast.FunctionDef]) -> bool:
+    """Whether a dataclass may refuse the attributes that `__post_init__` sets."""
+    options = [k.arg for d in node.decorator_list if isinstance(d, ast.Call) for k in d.keywords]
+    sets = any(isinstance(n, ast.Attribute) and not isinstance(n.ctx, ast.Load) for m in after for n in ast.walk(m))
+    return sets and bool({"frozen", "slots"} & {*options})
 
 
 def _makes_dataclass(decorator: ast.expr, imports: Imports) -> bool:

@@ -23,7 +23,7 @@ _REPORTS = frozenset({"warnings.warn", *(f"logging.{name}" for name in _LOG_METH
 _OPTIONS = frozenset({"sep", "end", "flush", "stacklevel", "exc_info", "category"})
 _CATEGORIES = frozenset({"UserWarning", "RuntimeWarning", "FutureWarning", "DeprecationWarning", "Warning"})
 _LEAVING = frozenset({"item", "tolist"})
-_FORMAT = re.compile(r"[<>^]?[+]?[0-9]{0,2},?(\.[0-9]{1,2})?[defgs%]?")
+_FORMAT = re.compile(r"[<>^]?[+]?[0-9]{0,2},?((\.[0-9]{1,2})?[efgs%]?|d)")
 
 
 def without_reports(tree: ast.Module, names: Mapping[str, str]) -> list[Violation]:
@@ -72,6 +72,10 @@ class _Reports(ast.NodeTransformer):
         parts = [p for p in call.args if not (isinstance(p, ast.Name) and p.id in _CATEGORIES)]
         known = all(k.arg in _OPTIONS and _is_option(k.arg, k.value) for k in call.keywords)
         if not known or any(isinstance(p, ast.Starred) for p in parts):
+            return node
+        needs = not isinstance(call.func, ast.Name) or call.func.id != "print"
+        is_warning = full_name(call.func, self._names) == "warnings.warn"
+        if (needs and not parts) or (is_warning and len(parts) > 1):
             return node
         self.notes.append(Violation("SBX264", first_line(node)))
         node.value = guard("_report_", [_said(p) for p in parts], call)
@@ -155,7 +159,7 @@ def _number(node: ast.expr, *, single: bool = False) -> ast.expr:
             return guard("_reported_", [constant(what, node), value], node)
         case ast.Call(ast.Name("float" | "round"), [value, *rest], []) if (
             made := _number(value, single=True)
-        ) is not value and all(isinstance(r, ast.Constant) for r in rest):
+        ) is not value and all(isinstance(r, ast.Constant) and type(r.value) is int for r in rest):
             return made
         case ast.BinOp(left, ast.Add() | ast.Sub() | ast.Mult() | ast.Div(), right):
             both = _number(left, single=True), _number(right, single=True)

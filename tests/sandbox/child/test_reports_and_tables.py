@@ -281,6 +281,16 @@ def test_what_only_torch_or_python_refuses_is_refused_in_a_try(line: str, before
         (("if torch.isfinite(x).all():", "    raise ValueError"), ""),
         (("if not torch.isnan(x).any():", "    raise ValueError"), ""),
         (("if (~torch.isnan(x)).any():", "    raise ValueError"), ""),
+        (("m = {'a': round(x.mean().item(), 'q')}",), ""),
+        (("print(f'{1.5:d}')",), ""),
+        (("print(f'{1:.2d}')",), ""),
+        (("warnings.warn('a', 5)",), "import warnings\n"),
+        (("logger.info()",), "import logging\nlogger = logging.getLogger(__name__)\n"),
+        (
+            ("k = C().z",),
+            _FIELDS.replace("@dataclass\n", "@dataclass(frozen=True)\n")
+            + "    a: float = 1.0\n    def __post_init__(self):\n        self.z = 1.0\n",
+        ),
         (("k = A().k()",), _ABSTRACT),
         (("k = C().z",), _FIELDS + "    z: list = [1.0]\n"),
         (("k = C().z",), _FIELDS + "    W: float = 1.0\n    z: list = field(default_factory=lambda: [W])\n"),

@@ -57,7 +57,7 @@ def _can_be_reported(what: str, part: Any) -> bool:
         return not part.dims and (what[-1] != "d" or part.type.dtype != "float")
     if what[-1] in "efg%":
         return is_number(part) or isinstance(part, Reported)
-    return isinstance(part, Reported | SymNumber | str | int | float)
+    return isinstance(part, Reported | int) or (what[-1] != "d" and isinstance(part, SymNumber | str | float))
 
 
 class Statements:
