@@ -5,7 +5,7 @@ self.beta = self.scale = beta         two assignments
 self.register_buffer("w", value)      self.w = value
 @staticmethod                         a method that does not use `self`
 @classmethod, @property               a method that gets the class, and one that is called where it is read
-ABC, @abstractmethod                  left out: an abstract method may be called here, and refuses by its body
+ABC, @abstractmethod                  left out: an abstract method raises
 @dataclass, NamedTuple                `__init__` with the fields as parameters
 __constants__, extra_repr, __repr__   left out: torch uses them to print a module or to compile it
 """
@@ -33,9 +33,10 @@ def simplify(node: ast.ClassDef, imports: Imports) -> dict[str, str]:
     node.bases = [base for base in node.bases if full_name(base, imports.names) != "abc.ABC"]
     for part in node.body:
         if isinstance(part, ast.FunctionDef):
-            part.decorator_list = [
-                d for d in part.decorator_list if full_name(d, imports.names) != "abc.abstractmethod"
-            ]
+            kept = [d for d in part.decorator_list if full_name(d, imports.names) != "abc.abstractmethod"]
+            if len(kept) < len(part.decorator_list):
+                part.body = [ast.copy_location(ast.Raise(), part)]
+            part.decorator_list = kept
     node.body = [part for part in node.body if not _is_left_out(part)]
     _without_fields(node, imports)
     node.body = node.body or [ast.copy_location(ast.Pass(), node)]
@@ -156,9 +157,12 @@ def _without_fields(node: ast.ClassDef, imports: Imports) -> None:
     fields = [part for part in node.body if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)]
     names = [part.target.id for part in fields if isinstance(part.target, ast.Name)]
     after = [m for m in node.body if isinstance(m, ast.FunctionDef) and m.name == _AFTER_INIT]
-    if after and (is_tuple or not _fits_in_init(after, names)):
+    if after and (is_tuple or not _fits_in_init(after, names) or _keeps_out(node, after)):
         return
     factories = {part: _plain_field(part, imports) if is_dataclass else None for part in fields}
+    outer = {n.id for made in factories.values() if made for n in ast.walk(made) if isinstance(n, ast.Name)}
+    if outer & {"self", *names} or (is_dataclass and any(isinstance(p.value, ast.List | ast.Dict) for p in fields)):
+        return
     given = [part.value is not None for part in fields]
     bound = [name for name in map(_bound, node.body) if name]
     special = any(word in ast.dump(part.annotation) for part in fields for word in ("ClassVar", "InitVar", "KW_ONLY"))
@@ -245,6 +249,13 @@ def _fits_in_init(methods: list[ast.FunctionDef], fields: list[str]) -> bool:
     takes_self = [a.arg for a in ast.walk(method.args) if isinstance(a, ast.arg)] == ["self"]
     plain = not any(isinstance(n, ast.Return) for n in ast.walk(method)) and not method.decorator_list
     return len(methods) == 1 and takes_self and plain and not _names(method) & {*fields}
+
+
+def _keeps_out(node: ast.ClassDef, after: list[ast.FunctionDef]) -> bool:
+    """Whether a dataclass may refuse the attributes that `__post_init__` sets."""
+    options = [k.arg for d in node.decorator_list if isinstance(d, ast.Call) for k in d.keywords]
+    sets = any(isinstance(n, ast.Attribute) and not isinstance(n.ctx, ast.Load) for m in after for n in ast.walk(m))
+    return sets and bool({"frozen", "slots"} & {*options})
 
 
 def _makes_dataclass(decorator: ast.expr, imports: Imports) -> bool:

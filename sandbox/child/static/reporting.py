@@ -16,14 +16,14 @@ from collections.abc import Iterable, Mapping
 from sandbox.child.protocol import Violation
 from sandbox.child.static.imports import full_name
 from sandbox.child.static.syntax import first_line
-from sandbox.child.static.unwrapping import guard
+from sandbox.child.static.unwrapping import constant, guard
 
 _LOG_METHODS = frozenset({"debug", "info", "warning", "error", "critical"})
 _REPORTS = frozenset({"warnings.warn", *(f"logging.{name}" for name in _LOG_METHODS)})
 _OPTIONS = frozenset({"sep", "end", "flush", "stacklevel", "exc_info", "category"})
 _CATEGORIES = frozenset({"UserWarning", "RuntimeWarning", "FutureWarning", "DeprecationWarning", "Warning"})
 _LEAVING = frozenset({"item", "tolist"})
-_FORMAT = re.compile(r"[<>^]?[+]?[0-9]{0,2},?(\.[0-9]{1,2})?[defgs%]?")
+_FORMAT = re.compile(r"[<>^]?[+]?[0-9]{0,2},?((\.[0-9]{1,2})?[efgs%]?|d)")
 
 
 def without_reports(tree: ast.Module, names: Mapping[str, str]) -> list[Violation]:
@@ -70,8 +70,12 @@ class _Reports(ast.NodeTransformer):
         if not isinstance(call, ast.Call) or not self._is_report(call.func):
             return self.generic_visit(node)
         parts = [p for p in call.args if not (isinstance(p, ast.Name) and p.id in _CATEGORIES)]
-        known = all(k.arg in _OPTIONS and isinstance(k.value, ast.Constant | ast.Name) for k in call.keywords)
+        known = all(k.arg in _OPTIONS and _is_option(k.arg, k.value) for k in call.keywords)
         if not known or any(isinstance(p, ast.Starred) for p in parts):
+            return node
+        needs = not isinstance(call.func, ast.Name) or call.func.id != "print"
+        is_warning = full_name(call.func, self._names) == "warnings.warn"
+        if (needs and not parts) or (is_warning and len(parts) > 1):
             return node
         self.notes.append(Violation("SBX264", first_line(node)))
         node.value = guard("_report_", [_said(p) for p in parts], call)
@@ -107,6 +111,15 @@ class _Reports(ast.NodeTransformer):
         return node
 
 
+def _is_option(name: str | None, value: ast.expr) -> bool:
+    match value:
+        case ast.Name(kind):
+            return name == "category" and kind in _CATEGORIES
+        case ast.Constant(given):
+            return given is None or isinstance(given, str if name in ("sep", "end") else bool | int)
+    return False
+
+
 def _said(node: ast.expr) -> ast.expr:
     """A part of a report: a text with numbers, or a number."""
     if not isinstance(node, ast.JoinedStr):
@@ -116,8 +129,10 @@ def _said(node: ast.expr) -> ast.expr:
         if isinstance(part, ast.FormattedValue):
             if part.conversion != -1 or not _is_short(part.format_spec):
                 return node  # refused as it is
-            parts.append(_number(part.value))
-    return guard("_reported_", parts, node)
+            value = _number(part.value)
+            written = _written(part.format_spec)
+            parts.append(guard("_reported_", [constant(written, part), value], part) if written else value)
+    return guard("_reported_", [constant("text", node), *parts], node)
 
 
 def _is_short(specification: ast.expr | None) -> bool:
@@ -129,17 +144,25 @@ def _is_short(specification: ast.expr | None) -> bool:
     return False
 
 
-def _number(node: ast.expr) -> ast.expr:
+def _written(specification: ast.expr | None) -> str:
+    match specification:
+        case ast.JoinedStr([ast.Constant(str(text))]):
+            return text
+    return ""
+
+
+def _number(node: ast.expr, *, single: bool = False) -> ast.expr:
     """`x.item()`, also inside float() and round() or in arithmetic, as a guard call; any other expression as it is."""
     match node:
         case ast.Call(ast.Attribute(value, name), [], []) if name in _LEAVING:
-            return guard("_reported_", [value], node)
-        case ast.Call(ast.Name("float" | "round"), [value, *rest], []) if _number(value) is not value and all(
-            isinstance(r, ast.Constant) for r in rest
-        ):
-            return _number(value)
+            what = "item" if single or name == "item" else "list"
+            return guard("_reported_", [constant(what, node), value], node)
+        case ast.Call(ast.Name("float" | "round"), [value, *rest], []) if (
+            made := _number(value, single=True)
+        ) is not value and all(isinstance(r, ast.Constant) and type(r.value) is int for r in rest):
+            return made
         case ast.BinOp(left, ast.Add() | ast.Sub() | ast.Mult() | ast.Div(), right):
-            made = _number(left), _number(right)
-            if made != (left, right):
-                return guard("_reported_", [*made], node)
+            both = _number(left, single=True), _number(right, single=True)
+            if both != (left, right):
+                return guard("_reported_", [constant("number", node), *both], node)
     return node

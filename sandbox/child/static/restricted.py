@@ -47,7 +47,10 @@ class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         """In `a < b < c`, c is computed only if a < b holds, so c and later operands become lambdas."""
         operators = [type(o).__name__ for o in node.ops]
-        node.comparators = [_as_tuple(c) for c in node.comparators]
+        node.comparators = [
+            _as_tuple(c) if isinstance(o, ast.In | ast.NotIn) else c
+            for o, c in zip(node.ops, node.comparators, strict=True)
+        ]
         node = self.node_contents_visit(node)
         later = [ast.copy_location(ast.Lambda(_NO_ARGUMENTS, c), c) for c in node.comparators[1:]]
         operands = [node.left, node.comparators[0], *later]
@@ -87,9 +90,10 @@ class _Policy(RestrictingNodeTransformer):  # type: ignore[misc]
         return node
 
     def visit_AugAssign(self, node: ast.AugAssign) -> Any:
-        """`x[key] += value` becomes the call of a guard."""
+        """`x[key] += value` becomes the call of a guard, which reads the item before it computes the value."""
         if isinstance(node.target, ast.Subscript):
-            parts = [self.visit(part) for part in (node.target.value, node.target.slice, node.value)]
+            *parts, value = [self.visit(part) for part in (node.target.value, node.target.slice, node.value)]
+            parts.append(ast.copy_location(ast.Lambda(_NO_ARGUMENTS, value), value))
             name = ast.copy_location(ast.Constant(type(node.op).__name__), node)
             return ast.copy_location(ast.Expr(_guard("_changeitem_", [name, *parts], node)), node)
         return super().visit_AugAssign(node)

@@ -34,6 +34,8 @@ def decorated(function: ast.FunctionDef, once: Collection[str]) -> list[ast.stmt
     found = function.decorator_list
     if function.name not in once or not all(_is_own(d, once) for d in found):
         return []
+    if len(found) > 1 and any(isinstance(d, ast.Call) for d in found):
+        return []  # Python computes all decorators before it calls one
     function.decorator_list = []
     made: list[ast.stmt] = []
     for decorator in reversed(found):

@@ -108,12 +108,15 @@ class Unwrapper(ast.NodeTransformer):
 
     def visit_Try(self, node: ast.Try) -> Any:
         """The body, then what `else` has: a trace that raises is refused, so the handlers never run. They are checked too."""
+        raises = all(map(_raises, node.handlers))
         self.generic_visit(node)
         caught = [h.name for h in node.handlers if h.name]
         if not all(isinstance(s, ast.Pass) for s in node.finalbody) or not all(map(_is_plain_handler, node.handlers)):
             return node
         self._note("SBX265", node)
-        body: list[ast.stmt] = [ast.copy_location(TryBlock(test=constant(True, node), body=node.body, orelse=[]), node)]
+        body: list[ast.stmt] = node.body
+        if not raises:
+            body = [ast.copy_location(TryBlock(test=constant(True, node), body=node.body, orelse=[]), node)]
         rest = [*node.orelse]
         never: list[ast.stmt] = [
             ast.copy_location(
@@ -227,6 +230,12 @@ def _assumed(test: ast.expr, outcome: bool) -> ast.expr:
             test.values = [_assumed(value, outcome) for value in values]
             return test
     return guard("_assumed_", [test, constant(outcome, test)], test)
+
+
+def _raises(handler: ast.ExceptHandler) -> bool:
+    """Whether a handler is certain to raise: then a loss whose `try` raises fails with it as without it."""
+    leaves = (ast.Return, ast.Break, ast.Continue)
+    return isinstance(handler.body[-1], ast.Raise) and not any(isinstance(n, leaves) for n in ast.walk(handler))
 
 
 def _is_plain_handler(handler: ast.ExceptHandler) -> bool:

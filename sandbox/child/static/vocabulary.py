@@ -135,6 +135,9 @@ class Vocabulary:
             return
         for part in (node.target.value, node.target.slice, node.value):
             self._visit(part)
+        for inner in ast.walk(node.value):  # `restricted` makes a lambda of the value
+            if isinstance(inner, ast.NamedExpr):
+                self._refuse("SBX113", inner)
         if type(node.op) not in _KNOWN:
             self._refuse("SBX113", node)
 

@@ -169,6 +169,8 @@ def _tensor_attribute(r: Recorder, x: SymTensor, name: str) -> Any:
             return len(x.dims)
         case "data":
             return data_of(r, x)
+        case "mT" if len(x.dims) < 2:
+            raise Refusal("SBX206")
         case "T" | "mT":
             return matrix_transpose(r, {"input": x})
     if name in calls.IN_PLACE:
@@ -186,6 +188,8 @@ def invoke(r: Recorder, function: Function, args: Sequence[Any], kwargs: Mapping
         args = (function.bound, *args)
     try:
         bound = _bind(call, args, kwargs)
+        if r.tries and _may_raise(call, args, kwargs):
+            raise Refusal("SBX115")
         lowering = LOWERINGS.get(call.lowering)
         return lowering(r, bound) if lowering is not None else record_plain(r, call, bound)
     except Refusal as refusal:
@@ -193,6 +197,22 @@ def invoke(r: Recorder, function: Function, args: Sequence[Any], kwargs: Mapping
         if violation.code in _ABOUT_THE_CALL:
             raise Refusal(violation.code, violation.numbers, violation.span, call.number) from None
         raise
+
+
+_TOTAL = frozenset(
+    {
+        "logsigmoid", "softplus", "sigmoid", "tanh", "relu", "silu", "exp", "expm1", "log", "log1p", "abs", "neg", "square",
+        "sqrt", "mean", "sum", "detach", "clone", "isnan", "isinf", "isfinite", "any", "all",
+    }
+)  # fmt: skip
+"""Calls for which torch accepts any floating tensor alone (`any` and `all` also truth values)."""
+
+
+def _may_raise(call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether torch might refuse arguments that a graph accepts, such as a device, or the strides of a view."""
+    if call.lowering == "to":
+        return bool(kwargs) or not all(isinstance(value, SymTensor | Device) for value in args)
+    return call.path.rpartition(".")[2] not in _TOTAL or bool(kwargs) or len(args) != 1
 
 
 def layer_of(made: LayerClass, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Layer:

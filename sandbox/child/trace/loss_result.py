@@ -12,7 +12,7 @@ from typing import Any, Literal
 from sandbox.child.protocol import Refusal, SourceSpan
 from sandbox.child.trace.guards.instances import Instance, items_of
 from sandbox.child.trace.lowering.shaping import parts_between
-from sandbox.child.trace.symbols import Recorder, SymTensor
+from sandbox.child.trace.symbols import Recorder, Reported, SymTensor
 from sandbox.contracts.contract import BATCH
 from sandbox.graph.types import Dim
 
@@ -47,6 +47,8 @@ def _first(value: tuple[Any, ...] | dict[Any, Any] | Instance) -> SymTensor | No
         for name in _NAMES:
             if isinstance(named.get(name), SymTensor):
                 return named[name]  # type: ignore[no-any-return]
+            if isinstance(named.get(name), Reported):
+                raise Refusal("SBX133")
         value = items_of(value) or ()
     return next((v for v in value if isinstance(v, SymTensor)), None)
 

@@ -133,6 +133,9 @@ _CERTAIN = frozenset({"add", "sub", "mul", "neg"})
 _RAISING = frozenset({"binary_cross_entropy", "gather", "one_hot"})
 """Operations for which torch raises if the numbers in a tensor are out of range."""
 
+_OF_ANY_DTYPE = frozenset({"cast", "where", "detach", "unsqueeze", "squeeze"})
+_OF_TRUTH_VALUES = frozenset({"any", "all", "logical_not", "logical_and", "logical_or"})
+
 
 class Recorder:
     """Records operations as graph nodes. Raises Refusal at the limits, OperandMismatch if operands do not fit."""
@@ -173,7 +176,7 @@ class Recorder:
         """Record one operation and return its value, a SymTensor or a SymNumber."""
         index = self._add(op, tuple(self.index(o) for o in operands), attrs)
         result = self.types[index]
-        if self.tries and (op in _RAISING if not result.is_number else op not in _CERTAIN):
+        if self.tries and (op not in _CERTAIN if result.is_number else self._may_raise(index)):
             raise Refusal("SBX115")
         if result.is_number:
             return SymNumber(index, result)
@@ -181,6 +184,16 @@ class Recorder:
         if shared and isinstance(operands[0], SymTensor):
             operands[0].shared = True
         return SymTensor(index, result, shared)
+
+    def _may_raise(self, index: int) -> bool:
+        """Whether torch may raise where the graph does not: for values out of range, or for integers and truth values."""
+        node = self.nodes[index]
+        kinds = {self.types[a].dtype for a in node.args if not self.types[a].is_number}
+        return (
+            node.op in _RAISING
+            or ("int" in kinds and node.op not in _OF_ANY_DTYPE)
+            or ("bool" in kinds and node.op not in _OF_ANY_DTYPE | _OF_TRUTH_VALUES)
+        )
 
     def _add(self, op: str, args: tuple[int, ...], attrs: Mapping[str, Any] | None = None) -> int:
         try:

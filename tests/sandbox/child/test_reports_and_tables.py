@@ -202,3 +202,105 @@ def test_a_loss_may_raise_on_values_that_are_not_finite_alone(condition: str, ac
     verdict = vet(candidate(f"if {condition}:", "    raise ValueError('no')", DPO))
     assert verdict.accepted is accepted
     assert {f.rule for f in verdict.findings} >= ({"SBX258"} if accepted else {"SBX201"})
+
+
+_PLAIN_ENUMS = (
+    "from enum import Enum, IntEnum\nclass Level(IntEnum):\n    LOW = 0\nclass S(str, Enum):\n    A = 'a'\n"
+    "class Mode(Enum):\n    A = 'a'\n"
+)
+_FIELDS = "from dataclasses import dataclass, field\nW = 5.0\n@dataclass\nclass C:\n"
+_ABSTRACT = (
+    "from abc import ABC, abstractmethod\nclass A(ABC):\n    @abstractmethod\n    def k(self):\n        return 2.0\n"
+)
+_TRIED = ("    k = 2.0", "except Exception:", "    k = 1.0", "return F.softplus(-x) * k")
+_CHECKED = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from math import exp\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "same"),
+    [
+        (("d = {0: 1.0}", "d[Level.LOW] = 2.0", "k = d[0]"), 2.0),
+        (("k = {0: 3.0}.pop(Level.LOW, 5.0)",), 3.0),
+        (("d = {'a': 1.0}", "e = d", "d |= {'a': 2.0}", "k = e['a']"), 2.0),
+        (("d = {'a': 1.0}", "def f():", "    d['a'] = 5.0", "    return 1.0", "d['a'] += f()", "k = d['a']"), 2.0),
+        (("k = 2.0 if torch.tensor([1.0, 2.0]).shape == {2} else 1.0",), None),
+        (("n = {f'{q}': 2.0 for q in {S.A: 1.0}}", "k = n.get('a', 7.0)"), None),
+        (("k = 2.0 if 'a' in Mode else 1.0",), None),
+        (("k = float('+-0.5')",), None),
+        (("m = {'a': torch.tensor(2.0).item()}", "k = 2.0 if torch.tensor([1.0, 2.0]).shape == (m['a'],) else 1.0"), None),
+        (("d = {'a': {'b': 1.0}}", "e = d['a']", "d['a'] |= {'b': 2.0}", "k = e['b']"), None),
+    ],
+)  # fmt: skip
+def test_tables_change_as_in_python(lines: tuple[str, ...], same: float | None) -> None:
+    verdict = vet(_PLAIN_ENUMS + candidate(*lines, "return -F.logsigmoid(beta * x) * k"))
+    if same is None:
+        assert not verdict.accepted
+    else:
+        assert verdict.fingerprint == vet(candidate(f"return -F.logsigmoid(beta * x) * {same}")).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("line", "before"),
+    [
+        ("m = {'a': x.item()}", ""),
+        ("print(f'{x:.3f}')", ""),
+        ("print('a', sep=1)", ""),
+        ("y = x.to('potato')", ""),
+        ("y = torch.zeros_like(x, device='potato')", ""),
+        ("y = x.clone(memory_format=3)", ""),
+        ("y = torch.ones_like(x).zero_(dtype=torch.float32)", ""),
+        ("y = torch.stack([x, x], 1).t().view(-1)", ""),
+        ("y = (x > 0).long().mean()", ""),
+        ("y = torch.lerp(x, torch.ones_like(x).long(), 0.5)", ""),
+        ("y = torch.dot(x, (x > 0).long())", ""),
+        ("y = (x > 0).long() ** -1", ""),
+        ("y = x.sub(1.0, alpha=True)", ""),
+        ("y = F.margin_ranking_loss(x, x, torch.tensor(1.0))", ""),
+        ("y = torch.isclose(x, x, rtol=-1.0)", ""),
+        ("y = x.mT", ""),
+        ("y = functools.partial(1)", "import functools\n"),
+        ("y = A()", _ABSTRACT),
+        ("y = exp(1.0)", _CHECKED),
+    ],
+)
+def test_what_only_torch_or_python_refuses_is_refused_in_a_try(line: str, before: str) -> None:
+    assert not vet(before + candidate("try:", f"    {line}", *_TRIED), numeric=False).graph
+    assert vet(candidate("try:", "    y = x.clone().to(x.device)", *_TRIED)).accepted
+    assert vet(candidate("try:", "    y = x.clamp(min=0.0)", "except Exception:", "    raise", DPO)).accepted
+
+
+@pytest.mark.parametrize(
+    ("lines", "before"),
+    [
+        (("m = {'a': x.item()}",), ""),
+        (("m = {'a': beta.item()}",), ""),
+        (("m = {'a': round(x.tolist(), 2)}",), ""),
+        (("print(f'{x:.3f}')",), ""),
+        (("print(f'{x.mean():d}')",), ""),
+        (("print('a', end=undefined)",), ""),
+        (("if torch.isfinite(x).all():", "    raise ValueError"), ""),
+        (("if not torch.isnan(x).any():", "    raise ValueError"), ""),
+        (("if (~torch.isnan(x)).any():", "    raise ValueError"), ""),
+        (("m = {'a': round(x.mean().item(), 'q')}",), ""),
+        (("print(f'{1.5:d}')",), ""),
+        (("print(f'{1:.2d}')",), ""),
+        (("warnings.warn('a', 5)",), "import warnings\n"),
+        (("logger.info()",), "import logging\nlogger = logging.getLogger(__name__)\n"),
+        (
+            ("k = C().z",),
+            _FIELDS.replace("@dataclass\n", "@dataclass(frozen=True)\n")
+            + "    a: float = 1.0\n    def __post_init__(self):\n        self.z = 1.0\n",
+        ),
+        (("k = A().k()",), _ABSTRACT),
+        (("k = C().z",), _FIELDS + "    z: list = [1.0]\n"),
+        (("k = C().z",), _FIELDS + "    W: float = 1.0\n    z: list = field(default_factory=lambda: [W])\n"),
+        (("w = torch.ones_like(x)", "w[x > 0] *= 1 + x * x"), ""),
+        (("w = torch.ones_like(x)", "w.fill_(1.0, dtype=torch.float32)"), ""),
+        (("z = torch.zeros(len(x), 2)", "z[torch.arange(len(x)), (x > 0).long()] = x.unsqueeze(1)"), ""),
+        (("return {'loss': F.softplus(-x) * x.mean().item(), 'losses': F.softplus(-x)}",), ""),
+        (("d = {'a': 1.0}", "d['a'] += (z := 2.0)"), ""),
+        (("k = f()",), "def d(v):\n    return lambda f: f\n@d(1)\n@d(2)\ndef f():\n    return 1.0\n"),
+    ],
+)
+def test_what_raises_in_eager_torch_or_means_something_else_is_refused(lines: tuple[str, ...], before: str) -> None:
+    assert not vet(before + candidate(*lines, DPO), numeric=False).graph

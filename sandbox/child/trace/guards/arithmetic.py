@@ -8,7 +8,7 @@ from typing import Any
 
 from sandbox.child.allowlist import limits
 from sandbox.child.protocol import Refusal
-from sandbox.child.trace.symbols import Sizes, Symbol, SymNumber, checked_number
+from sandbox.child.trace.symbols import Reported, Sizes, Symbol, SymNumber, checked_number
 from sandbox.graph.types import Shape
 
 
@@ -79,6 +79,8 @@ def _same_items(a: Sequence[Any], b: Sequence[Any]) -> bool:
                 raise Refusal("SBX201")
         elif isinstance(x, Symbol) or isinstance(y, Symbol):
             raise Refusal("SBX201")
+        elif isinstance(y, Reported):
+            raise Refusal("SBX133")
         elif not isinstance(x, int) or not isinstance(y, int) or x != y:
             return False
     return True

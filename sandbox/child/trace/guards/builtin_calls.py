@@ -117,7 +117,9 @@ def _extreme(op: str, choose: Callable[[Any, Any], Any]) -> Callable[..., Any]:
 
 def _float(g: GuardMethods, value: Any = 0.0, /) -> Any:
     if isinstance(value, str):
-        text = value.strip().lower().lstrip("+")
+        text = value.strip().lower()
+        if text[:1] == "+" and text[1:2] not in ("+", "-"):
+            text = text[1:]
         if text in ("inf", "infinity", "-inf", "-infinity"):
             return -math.inf if text.startswith("-") else math.inf
         if _NUMBER.fullmatch(text):

@@ -61,7 +61,7 @@ class Containers:
         if type(value) is list and name in ("append", "extend"):
             return ContainerMethod(self._append if name == "append" else self.grow, value)
         if type(value) is dict and name in ("update", "pop"):
-            return ContainerMethod(self._update if name == "update" else self._pop, value)
+            return ContainerMethod(self.update if name == "update" else self._pop, value)
         if type(value) is dict and name in _DICT:
             return ContainerMethod(_DICT[name], value)
         return None
@@ -77,7 +77,8 @@ class Containers:
                 raise Refusal("SBX204")
             items.append(item)
 
-    def _update(self, items: dict[Any, Any], more: Any = (), /, **named: Any) -> None:
+    def update(self, items: dict[Any, Any], more: Any = (), /, **named: Any) -> None:
+        """items.update(more, **named). Raises Refusal."""
         pairs = (
             list(more.items())
             if isinstance(more, dict)
@@ -112,15 +113,21 @@ class Containers:
         else:
             raise Refusal("SBX134")
 
-    def change_item(self, name: str, items: Any, key: Any, value: Any) -> None:
-        """items[key] += value and the like, for a dict, a list or a tensor. Raises Refusal."""
+    def change_item(self, name: str, items: Any, key: Any, value: Callable[[], Any]) -> None:
+        """items[key] += value() and the like, for a dict, a list or a tensor. Raises Refusal.
+
+        As in Python, the old item is read before the value is computed.
+        """
         if isinstance(items, SymTensor):
-            self.replace(items, changed(self._recorder, items, key, lambda old: self._binary(name, old, value)))
+            index, more = items.index, value()
+            if items.index != index:
+                raise Refusal("SBX134")
+            self.replace(items, changed(self._recorder, items, key, more, lambda old: self._binary(name, old, more)))
             return
         old = self._get(items, key)
-        if isinstance(old, list | SymTensor):  # changed in place
+        if isinstance(old, list | dict | SymTensor):  # changed in place
             raise Refusal("SBX134")
-        self.set_item(self._binary(name, old, value), items, key)
+        self.set_item(self._binary(name, old, value()), items, key)
 
     def constants(self, *items: Any) -> Constants:
         """The value of {"a", "b"}."""
@@ -167,8 +174,6 @@ def key_of(value: Any) -> Any:
     """The value, if it may be a key of a dict. Tuples may not: hashing nested ones with repeated parts takes exponential time."""
     if isinstance(value, Reported):
         raise Refusal("SBX122")
-    if isinstance(value, Member):
-        value = value.plain
     if not isinstance(value, PLAIN):
         raise Refusal("SBX226")
     return value

@@ -187,9 +187,14 @@ class Guards:
             return (a is b) == (name == "Is")
         if isinstance(a, Reported) or isinstance(b, Reported):
             raise Refusal("SBX133")
+        if isinstance(b, EnumClass) and name in ("In", "NotIn"):
+            found = any(a is m for m in b.members.values())
+            if not isinstance(a, Member) or (a.kind and not found):  # versions of Python differ
+                raise Refusal("SBX205")
+            return found == (name == "In")
         a, b = _plain(a), _plain(b)
         if name in ("In", "NotIn"):
-            b = b.items if isinstance(b, Constants) else items_of(b) if isinstance(b, EnumClass) else b
+            b = b.items if isinstance(b, Constants) else b
             b = [_plain(v) for v in b] if isinstance(b, list | tuple) else b
             if not isinstance(b, (list, tuple, dict, range, *VIEWS)) or not all(isinstance(v, PLAIN) for v in (a, *b)):
                 raise Refusal("SBX205")
@@ -226,6 +231,11 @@ class Guards:
             self._check_own(a)
             a[:] = self.binary("Mult", a, b)
             return a
+        if isinstance(a, dict):
+            if name != "|=" or type(b) is not dict:
+                raise Refusal("SBX205")
+            self._containers.update(a, b)
+            return a
         return self.binary(IN_PLACE[name], a, b)
 
     # --- calls ---
@@ -243,6 +253,8 @@ class Guards:
         if isinstance(function, Layer):
             return self._guarded(apply, self.recorder, function, args, kwargs)
         if isinstance(function, LossClass):
+            if self.recorder.tries:  # a class may be abstract
+                raise Refusal("SBX115")
             return instance_of(function, args, kwargs, self.call)
         if isinstance(function, SequentialClass):
             if kwargs or not all(isinstance(layer, Layer | Sequential) for layer in args):
@@ -261,12 +273,14 @@ class Guards:
         if isinstance(function, Partial):
             return self.call(function.function, *function.args, *args, **{**function.kwargs, **kwargs})
         if isinstance(function, PartialClass):
-            if not args:
+            if not args or self.recorder.tries:
                 raise Refusal("SBX206")
             return Partial(args[0], args[1:], kwargs)
         if isinstance(function, Method):
             return self.call(function.function, function.owner, *args, **kwargs)
         if isinstance(function, InPlace):
+            if kwargs and not function.function.call.path.startswith("Tensor."):
+                raise Refusal("SBX206")
             self._containers.replace(function.changed, self.call(function.function, *args, **kwargs))
             return function.changed
         if isinstance(function, Reduce):

@@ -55,7 +55,9 @@ def put(r: Recorder, x: SymTensor, key: Any, value: Any) -> SymTensor:
         return r.add("where", (key, value, x))  # type: ignore[no-any-return]
     match key:
         case (SymTensor() as rows, SymTensor() as i) if _is_row_of(r, x, rows, i):
-            if isinstance(value, SymTensor) and value.dims == i.dims:
+            if isinstance(value, SymTensor) and value.dims:
+                if value.dims != i.dims:
+                    raise Refusal("SBX134")
                 value = r.add("unsqueeze", (value,), {"dim": 1})
             return written(r, x, places(r, x, i), value)
     columns = x.dims[1].constant if len(x.dims) == 2 else None
@@ -75,9 +77,11 @@ def put(r: Recorder, x: SymTensor, key: Any, value: Any) -> SymTensor:
     raise Refusal("SBX134")
 
 
-def changed(r: Recorder, x: SymTensor, key: Any, change: Callable[[Any], Any]) -> SymTensor:
+def changed(r: Recorder, x: SymTensor, key: Any, value: Any, change: Callable[[Any], Any]) -> SymTensor:
     """The tensor after x[key] += value and the like; `change` computes the new entries of old ones. Raises Refusal."""
     if isinstance(key, SymTensor) and key.type.dtype == "bool" and key.dims == x.dims:
+        if not is_number(value) and not (isinstance(value, SymTensor) and not value.dims):
+            raise Refusal("SBX134")
         made = change(x)
         if not isinstance(made, SymTensor) or made.type != x.type:
             raise Refusal("SBX134")

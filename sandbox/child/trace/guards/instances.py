@@ -34,6 +34,13 @@ class Member:
     def __bool__(self) -> bool:
         return bool(self.value) if self.kind else True
 
+    def __eq__(self, other: object) -> bool:
+        plain = other.plain if isinstance(other, Member) else other
+        return self is other or bool(self.kind and not isinstance(plain, Member) and self.value == plain)
+
+    def __hash__(self) -> int:
+        return hash(self.value) if self.kind else object.__hash__(self)
+
     @property
     def plain(self) -> Any:
         """What the member is equal to: its value, or itself."""

@@ -3,18 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import GeneratorType
+from types import GeneratorType, MappingProxyType
 from typing import Any
 
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.guards.branches import Condition
 from sandbox.child.trace.guards.instances import EnumClass, Instance, LossClass, class_of, enum_of
-from sandbox.child.trace.symbols import VIEWS, Device, DType, Recorder, Reported, Sizes, Symbol, SymTensor
+from sandbox.child.trace.symbols import (
+    VIEWS,
+    Device,
+    DType,
+    Recorder,
+    Reported,
+    Sizes,
+    Symbol,
+    SymNumber,
+    SymTensor,
+    is_number,
+)
 
 _MISSING = object()
 """An argument that was not given. No source can name it."""
 
-_ASKS_WHETHER_FINITE = frozenset({"isnan", "isinf", "isfinite"})
+_WHERE_FINITE: Mapping[str, bool] = MappingProxyType({"isnan": False, "isinf": False, "isfinite": True})
+_OF_TRUTH_VALUES = frozenset({"any", "all", "logical_not", "logical_or", "logical_and"})
+
+
+def _combined(op: str, parts: list[bool | None]) -> bool | None:
+    match op, parts:
+        case _, [] | [None, *_] | [_, None]:
+            return None
+        case "logical_not", [part]:
+            return not part
+        case "logical_or", _:
+            return any(parts)
+        case "logical_and", _:
+            return all(parts)
+    return parts[0]
+
+
+def _can_be_reported(what: str, part: Any) -> bool:
+    is_one = isinstance(part, SymTensor) and all(d.constant == 1 for d in part.dims)
+    match what:
+        case "item":
+            return is_one
+        case "list":
+            return isinstance(part, SymTensor)
+        case "number":
+            return is_number(part) or isinstance(part, Reported)
+        case "text":
+            return isinstance(part, Reported | Symbol | Sizes | str | int | float | DType | Device | None)
+    if isinstance(part, SymTensor):
+        return not part.dims and (what[-1] != "d" or part.type.dtype != "float")
+    if what[-1] in "efg%":
+        return is_number(part) or isinstance(part, Reported)
+    return isinstance(part, Reported | int) or (what[-1] != "d" and isinstance(part, SymNumber | str | float))
 
 
 class Statements:
@@ -59,11 +102,18 @@ class Statements:
     def report(self, *parts: Any) -> None:
         """What a loss prints or logs: dropped."""
         self._step()
+        if self._recorder.tries:  # its texts may raise
+            raise Refusal("SBX115")
 
-    def reported(self, *parts: Any) -> Reported:
-        """A number or text that is known in training only."""
+    def reported(self, what: str, *parts: Any) -> Reported:
+        """A number or text that is known in training only. `what`: "item" or "list" of a tensor, "number", "text", or a format.
+
+        Raises Refusal.
+        """
         self._step()
-        if not all(isinstance(p, Reported | Symbol | Sizes | str | int | float | DType | Device | None) for p in parts):
+        if self._recorder.tries:
+            raise Refusal("SBX115")
+        if not all(_can_be_reported(what, part) for part in parts):
             raise Refusal("SBX133")
         return Reported()
 
@@ -78,25 +128,26 @@ class Statements:
         """A condition under which a loss raises: if it asks tensors for NaN or infinity, it counts as not met, as an assertion
         counts as met."""
         self._step()
-        if isinstance(value, SymTensor) and not value.dims and self._asks_whether_finite(value):
+        if isinstance(value, SymTensor) and not value.dims and self._if_finite(value.index) is outcome:
             self._note_unchecked()
             return outcome
         return value
 
-    def _asks_whether_finite(self, value: SymTensor) -> bool:
-        """Whether a truth value is made of isnan, isinf and isfinite alone."""
-        recorder, seen, left = self._recorder, set[int](), [value.index]
-        while left:
-            index = left.pop()
-            node = recorder.nodes[index]
-            if index in seen or node.op in _ASKS_WHETHER_FINITE:
+    def _if_finite(self, index: int) -> bool | None:
+        """A truth value that is made of isnan, isinf and isfinite alone, where all numbers are finite; None for any other."""
+        recorder, known, waiting = self._recorder, dict[int, bool | None](), [index]
+        while waiting:
+            at = waiting[-1]
+            node = recorder.nodes[at]
+            if node.op in _WHERE_FINITE:
+                known[at] = _WHERE_FINITE[node.op]
+            elif missing := [a for a in node.args if a not in known] if node.op in _OF_TRUTH_VALUES else []:
+                waiting += missing
                 continue
-            seen.add(index)
-            parts = [a for a in node.args if recorder.types[a].dtype == "bool"]
-            if not parts:
-                return False
-            left += parts
-        return True
+            else:
+                known[at] = _combined(node.op, [known[a] for a in node.args] if node.op in _OF_TRUTH_VALUES else [])
+            waiting.pop()
+        return known[index]
 
     def _note_unchecked(self) -> None:
         if self._recorder.tries:  # an exception would be caught, and another value computed
