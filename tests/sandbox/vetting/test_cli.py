@@ -119,7 +119,9 @@ def test_a_file_that_cannot_be_read_does_not_end_the_rest(tmp_path: Path) -> Non
     (tmp_path / "good.py").write_text(GOOD)
     for options in (("--no-numeric", "--json"), ("--no-numeric", "--json", "--jsonl")):
         done = run("check", *options, "/proc/self/mem", "good.py", cwd=tmp_path)
-        items = [json.loads(line) for line in done.stdout.splitlines()] if "--jsonl" in options else json.loads(done.stdout)
+        items = (
+            [json.loads(line) for line in done.stdout.splitlines()] if "--jsonl" in options else json.loads(done.stdout)
+        )
         assert done.returncode == 2 and items[0]["error"] == "cannot be read: Input/output error"
         assert len(items) > 1
 
