@@ -107,7 +107,9 @@ def _enum(node: ast.ClassDef, kind: str, members: Mapping[str, object]) -> tuple
 
 def read_attributes(tree: ast.Module, names: Mapping[str, str], classes: Sequence[ClassSource]) -> None:
     """Let the guard `_self_` read the attributes that the source's own classes and namespaces have, in place."""
-    given = {k.arg for n in ast.walk(tree) if _makes_namespace(n, names) for k in n.keywords if k.arg}  # type: ignore[attr-defined]
+    given: set[str] = set()
+    if any(path.partition(".")[0] == "types" for path in names.values()):
+        given = {k.arg for n in ast.walk(tree) if _makes_namespace(n, names) for k in n.keywords if k.arg}  # type: ignore[attr-defined]
     own = given | {name for c in classes for name in c.attributes}
     found = frozenset(name for name in own if not _is_reserved(name))
     if found:

@@ -29,6 +29,8 @@ def without_description(tree: ast.Module) -> list[Violation]:
 
 def without_type_checks(tree: ast.Module) -> None:
     """Replace `if TYPE_CHECKING:` around imports by the imports, in place: names for annotations may be imported anywhere."""
+    if not any(isinstance(statement, ast.If) for statement in tree.body):
+        return  # as nearly all sources
     kept: list[ast.stmt] = []
     used = _used_in_code(tree)
     for statement in tree.body:

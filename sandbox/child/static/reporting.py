@@ -28,6 +28,8 @@ _FORMAT = re.compile(r"[<>^]?[+]?[0-9]{0,2},?((\.[0-9]{1,2})?[efgs%]?|d)")
 
 def without_reports(tree: ast.Module, names: Mapping[str, str]) -> list[Violation]:
     """Rewrite the reports, in place. Returns a note for each."""
+    if not any(_is_of_a_report(n, names) for n in ast.walk(tree)):
+        return []
     bound = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     bound |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
     bound |= {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
@@ -36,6 +38,16 @@ def without_reports(tree: ast.Module, names: Mapping[str, str]) -> list[Violatio
     rewriter = _Reports(names, loggers, has_print="print" not in bound)
     rewriter.visit(tree)
     return rewriter.notes
+
+
+def _is_of_a_report(node: ast.AST, names: Mapping[str, str]) -> bool:
+    """Whether a node may belong to a report: few sources have such a node, and the others need no further look."""
+    match node:
+        case ast.Attribute(attr=name):
+            return name in _LEAVING or name in _LOG_METHODS or name in ("warn", "getLogger")
+        case ast.Name(name):
+            return name == "print" or names.get(name, "") in _REPORTS or names.get(name) == "logging.getLogger"
+    return False
 
 
 def _logger(statement: ast.stmt, names: Mapping[str, str]) -> str:
