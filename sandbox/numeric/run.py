@@ -6,8 +6,10 @@ Covered: loss and gradients, in float32 as in training, at fixed probes and at p
 know. The probes lie in the range of `measure.inputs`, at the start of training, where log-probabilities are equal, at round and
 at drawn betas from 0.005 to 4, and on both sides of every comparison and clamp. Batches have 1 to 64 items, up to 512 for
 losses that compare the items of a batch, whose margins are also as small as early in training. Further batches are as they occur
-in a training, from its start to its end. Two properties are proved from the graph (`dataflow`, `equivariance`), and a note says
-so if the proof fails: that the loss of an item depends on this item only, and that it does not depend on the item's position.
+in a training, from its start to its end. The direction of a classification loss is tested for each of ten labels, and with up to
+1,000 classes if the loss can tell how many there are. Two properties are proved from the graph (`dataflow`, `equivariance`), and
+a note says so if the proof fails: that the loss of an item depends on this item only, and that it does not depend on the item's
+position.
 
 Not covered: inputs that no probe comes near, such as a smooth spike of width 1e-6. The only damage that such a loss can do is to
 train badly.

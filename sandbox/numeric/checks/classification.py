@@ -8,6 +8,7 @@ import numpy as np
 
 from sandbox.execute.evaluate import Array, Evaluator, Points, joined
 from sandbox.numeric.checks.batches import check_batches
+from sandbox.numeric.checks.class_sizes import check_directions, push_on_label
 from sandbox.numeric.checks.derivatives import check_derivatives
 from sandbox.numeric.checks.general import coupled, position_dependent, without_gradient
 from sandbox.numeric.checks.scale import NO_SLOPE, SMALLEST_GRADIENT, too_large, too_large_as_drawn, too_small
@@ -44,6 +45,9 @@ def run(evaluator: Evaluator, seed: int) -> tuple[list[Finding], dict[str, Any]]
             new = [*new, *_on_drawn(at_drawn.checked(), measured)]
         seen = {f.rule for f in findings}
         findings += [f for f in new if f.rule not in seen]
+    if not any(f.severity is Severity.REFUSE for f in findings):
+        seen = {f.rule for f in findings}
+        findings += [f for f in check_directions(evaluator) if f.rule not in seen]
     if any(f.severity is Severity.REFUSE for f in findings):
         return findings, {}
     shape = _line(evaluator)
@@ -120,11 +124,7 @@ def _direction(exact: Measured, least: float) -> list[Finding]:
 
 
 def _on_label(exact: Measured, group: str) -> Array:
-    """How much a gradient step raises the label's score relative to the mean of the other scores, shape (items,)."""
-    gradient, targets = exact.gradient(group)[0], exact.probes.groups[group].tensors[1]
-    own = np.take_along_axis(gradient, targets[:, None], axis=1)[:, 0]
-    others = (gradient.sum(axis=1) - own) / (gradient.shape[1] - 1)
-    return np.asarray(others - own)
+    return push_on_label(exact.gradient(group)[0], exact.probes.groups[group].tensors[1])
 
 
 def _line(evaluator: Evaluator) -> LineShape:
