@@ -9,7 +9,7 @@ from typing import Any
 from sandbox.child.static.imports import full_name
 from sandbox.child.static.syntax import is_docstring
 
-KINDS = {"enum.Enum": "", "enum.IntEnum": "int", "enum.StrEnum": "str"}
+_KINDS = {"enum.Enum": "", "enum.IntEnum": "int", "enum.StrEnum": "str"}
 """Base class -> the type whose operators its members have."""
 
 
@@ -46,7 +46,7 @@ def members_of(node: ast.ClassDef, names: Mapping[str, str]) -> tuple[str, dict[
 def _kind(node: ast.ClassDef, names: Mapping[str, str]) -> str | None:
     match node.bases:
         case [base]:
-            return KINDS.get(full_name(base, names) or "")
+            return _KINDS.get(full_name(base, names) or "")
         case [ast.Name("str" | "int" as kind), base] if full_name(base, names) == "enum.Enum":
             return kind
     return None

@@ -1,5 +1,4 @@
-"""Rewriting of how functions are defined: `loss = lambda ...: ...` becomes a function, a `/` is
-dropped, decorators become calls."""
+"""Rewriting of how functions are defined: a lambda with a name becomes a function, `/` is dropped, decorators become calls."""
 
 from __future__ import annotations
 
@@ -25,11 +24,9 @@ def _function(statement: ast.stmt) -> ast.FunctionDef | None:
 
 
 def decorated(function: ast.FunctionDef, once: Collection[str]) -> list[ast.stmt]:
-    """The statements `f = decorator(f)` for a function's decorators that are the source's own functions.
+    """The statements `f = decorator(f)` for the decorators of a function, which are dropped, in place.
 
-    They are dropped, in place.
-
-    `once` are the names that are bound in one place only. If another decorator is among them, all stay, and are refused.
+    They must be functions of the source, with names that are bound once. Otherwise all decorators stay, and are refused.
     """
     found = function.decorator_list
     if function.name not in once or not all(_is_own(d, once) for d in found):

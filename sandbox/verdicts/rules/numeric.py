@@ -297,9 +297,9 @@ NUMERIC_RULES: tuple[Rule, ...] = (
     _refuse(
         "SBX335",
         "moves both completions together",
-        "The loss raises or lowers the log-probabilities of chosen and rejected together, far more than it changes their "
-        "difference: at the start of training, or away from the reference once both are below it. Training would make both "
-        "likely, or both unlikely, instead of learning the preference.",
+        "The loss raises or lowers the log-probabilities of chosen and rejected together: at the start of training far more than "
+        "it changes their difference, or more than that and without end once both are below the reference. Training would make "
+        "both likely, or both unlikely, instead of learning the preference.",
         "Let most of the gradient change the margin: give a term of one completion, or of the sum of both, a small weight, and the "
         "sign that brings log-ratios back to 0.",
         "    return F.softplus(-x) + 10 * (policy_chosen_logps + policy_rejected_logps - reference_chosen_logps)\n",

@@ -45,9 +45,11 @@ from sandbox.child.trace.guards.instances import (
     items_of,
     member,
     part_of,
+    plain_of,
 )
 from sandbox.child.trace.guards.operators import BINARY, COMPARE, IN_PLACE, UNARY
 from sandbox.child.trace.guards.persistent_values import lasting
+from sandbox.child.trace.guards.reports import Reports
 from sandbox.child.trace.guards.statements import Statements
 from sandbox.child.trace.lowering.shaping import parts_of
 from sandbox.child.trace.symbols import (
@@ -74,8 +76,8 @@ class Guards:
         self._depth = 0
         self._kept: dict[int, Any] = {}
         self._containers = Containers(recorder, self.step, self.iterate, self._check_own, self.get_item, self.binary)
-
         self._statements = Statements(recorder, self.step)
+        self._reports = Reports(recorder, self.step)
 
     def namespace(self) -> dict[str, Any]:
         """The guards by the names under which byte code calls them."""
@@ -95,6 +97,7 @@ class Guards:
             "_unpack_sequence_": self.unpack,
             **self._containers.namespace(),
             **self._statements.namespace(),
+            **self._reports.namespace(),
         }
 
     def keep(self, values: Iterable[Any]) -> None:
@@ -117,8 +120,7 @@ class Guards:
     def binary(self, name: str, a: Any, b: Any) -> Any:
         self.step()
         op, function = BINARY[name]
-        if isinstance(a, Member) or isinstance(b, Member):
-            a, b = _plain(a), _plain(b)
+        a, b = plain_of(a), plain_of(b)
         if isinstance(a, Reported) or isinstance(b, Reported):
             raise Refusal("SBX133")
         if isinstance(a, SymTensor) or isinstance(b, SymTensor):
@@ -192,10 +194,10 @@ class Guards:
             if not isinstance(a, Member) or (a.kind and not found):  # versions of Python differ
                 raise Refusal("SBX205")
             return found == (name == "In")
-        a, b = _plain(a), _plain(b)
+        a, b = plain_of(a), plain_of(b)
         if name in ("In", "NotIn"):
             b = b.items if isinstance(b, Constants) else b
-            b = [_plain(v) for v in b] if isinstance(b, list | tuple) else b
+            b = [plain_of(v) for v in b] if isinstance(b, list | tuple) else b
             if not isinstance(b, (list, tuple, dict, range, *VIEWS)) or not all(isinstance(v, PLAIN) for v in (a, *b)):
                 raise Refusal("SBX205")
             self.step(len(b))
@@ -265,9 +267,7 @@ class Guards:
         if isinstance(function, EnumClass):
             return self._guarded(function.of, *args, **kwargs)
         if isinstance(function, NamespaceClass):
-            if args:
-                raise Refusal("SBX206")
-            return self._statements.make_namespace(kwargs)
+            return self._guarded(self._statements.make_namespace, *args, **kwargs)
         if isinstance(function, Instance):
             return self.call(function.entry, function, *args, **kwargs)
         if isinstance(function, Partial):
@@ -345,8 +345,7 @@ class Guards:
             return part_of(value, key)
         if isinstance(value, Instance) and (items := items_of(value)) is not None:
             value = items
-        if isinstance(key, Member):
-            key = key.plain
+        key = plain_of(key)
         if isinstance(value, dict) and isinstance(key, str | int | float | Member | None):
             if key in value:
                 return value[key]
@@ -400,8 +399,3 @@ class Guards:
         for index, child in spec["childs"]:
             items[index] = self.unpack(items[index], child, None)
         return items
-
-
-def _plain(value: Any) -> Any:
-    """The value of an enum's member that behaves as a str or int; any other value itself."""
-    return value.plain if isinstance(value, Member) else value

@@ -129,6 +129,11 @@ def part_of(value: Member | EnumClass, name: str) -> Any:
     raise Refusal("SBX229")
 
 
+def plain_of(value: Any) -> Any:
+    """The value of an enum's member that behaves as a str or int; any other value itself."""
+    return value.plain if isinstance(value, Member) else value
+
+
 def member(owner: Instance | LossClass, name: str, call: Callable[..., Any]) -> Any:
     """owner.name: a value, a constant, or a method; `call` calls what is a property. Raises Refusal."""
     made = owner if isinstance(owner, LossClass) else owner.made

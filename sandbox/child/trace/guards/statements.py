@@ -1,4 +1,4 @@
-"""The guards for statements, which `static.unwrapping` and `static.classes` insert in place of raise, assert, with and class."""
+"""The guards for statements, which the static layer inserts in place of raise, assert, with, try, while and class."""
 
 from __future__ import annotations
 
@@ -9,18 +9,7 @@ from typing import Any
 from sandbox.child.protocol import Refusal
 from sandbox.child.trace.guards.branches import Condition
 from sandbox.child.trace.guards.instances import EnumClass, Instance, LossClass, class_of, enum_of
-from sandbox.child.trace.symbols import (
-    VIEWS,
-    Device,
-    DType,
-    Recorder,
-    Reported,
-    Sizes,
-    Symbol,
-    SymNumber,
-    SymTensor,
-    is_number,
-)
+from sandbox.child.trace.symbols import VIEWS, Recorder, Reported, Symbol, SymTensor
 
 _MISSING = object()
 """An argument that was not given. No source can name it."""
@@ -30,6 +19,7 @@ _OF_TRUTH_VALUES = frozenset({"any", "all", "logical_not", "logical_or", "logica
 
 
 def _combined(op: str, parts: list[bool | None]) -> bool | None:
+    """The outcome of an operation on truth values; None if one of them is not known."""
     match op, parts:
         case _, [] | [None, *_] | [_, None]:
             return None
@@ -40,24 +30,6 @@ def _combined(op: str, parts: list[bool | None]) -> bool | None:
         case "logical_and", _:
             return all(parts)
     return parts[0]
-
-
-def _can_be_reported(what: str, part: Any) -> bool:
-    is_one = isinstance(part, SymTensor) and all(d.constant == 1 for d in part.dims)
-    match what:
-        case "item":
-            return is_one
-        case "list":
-            return isinstance(part, SymTensor)
-        case "number":
-            return is_number(part) or isinstance(part, Reported)
-        case "text":
-            return isinstance(part, Reported | Symbol | Sizes | str | int | float | DType | Device | None)
-    if isinstance(part, SymTensor):
-        return not part.dims and (what[-1] != "d" or part.type.dtype != "float")
-    if what[-1] in "efg%":
-        return is_number(part) or isinstance(part, Reported)
-    return isinstance(part, Reported | int) or (what[-1] != "d" and isinstance(part, SymNumber | str | float))
 
 
 class Statements:
@@ -76,8 +48,6 @@ class Statements:
             "_grad_": self.enter_grad_mode,
             "_back_": self.leave_grad_mode,
             "_class_": self.make_class,
-            "_report_": self.report,
-            "_reported_": self.reported,
             "_while_": self.repeats,
             "_assumed_": self.assumed,
             "_try_": self.enter_try,
@@ -98,24 +68,6 @@ class Statements:
             self._note_unchecked()
         elif bool(value) is not wanted:
             raise Refusal("SBX233")
-
-    def report(self, *parts: Any) -> None:
-        """What a loss prints or logs: dropped."""
-        self._step()
-        if self._recorder.tries:  # its texts may raise
-            raise Refusal("SBX115")
-
-    def reported(self, what: str, *parts: Any) -> Reported:
-        """A number or text that is known in training only. `what`: "item" or "list" of a tensor, "number", "text", or a format.
-
-        Raises Refusal.
-        """
-        self._step()
-        if self._recorder.tries:
-            raise Refusal("SBX115")
-        if not all(_can_be_reported(what, part) for part in parts):
-            raise Refusal("SBX133")
-        return Reported()
 
     def repeats(self, value: Any) -> Any:
         """The condition of a while loop. Raises Refusal if it is not known while tracing."""
@@ -187,7 +139,7 @@ class Statements:
         self._step(len(parts))
         return enum_of(kind, parts)
 
-    def make_namespace(self, values: Mapping[str, Any]) -> Instance:
+    def make_namespace(self, **values: Any) -> Instance:
         """SimpleNamespace(name=value): an object whose values are constant."""
         self._step(len(values))
         kept = {name: self._lasting(value) for name, value in values.items()}
